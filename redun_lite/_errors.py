@@ -1,0 +1,207 @@
+"""Every exception the package raises, and the words its messages share.
+
+They are in one file, below every other room, so that a caller can tell at a glance what may go
+wrong, and catch a family by its base: `RedunLiteError` for anything from here, `UsageError` for
+what a person can mend by changing what they typed or wrote.  The command line prints a
+`UsageError` as one line and exits with 2.
+
+Each class takes its message (and `HashError` a path) and nothing else.  Errors travel: out of
+worker processes by pickle, into the database and back.  An exception whose constructor wants more
+than `Exception` keeps comes out of pickle as a `TypeError`, so what an error has to say is in its
+message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_MOST_NAMES = 8  # More names than this, and a line is no longer read.
+
+
+class RedunLiteError(Exception):
+    """The base of every exception of this package.  Nothing raises it bare."""
+
+
+class UsageError(RedunLiteError):
+    """Something a person typed or wrote is wrong, and they can mend it.
+
+    Its message is one line that names what was wrong, where, and what would be right.
+    """
+
+
+class ConfigError(UsageError):
+    """The configuration cannot be used.
+
+    Raised for a file that is not INI, an unknown option, a value of the wrong type, a directory
+    that cannot be made.  The message names the file and the line: mend that line.
+    """
+
+
+class TaskError(UsageError):
+    """A task is defined in a way that cannot work.
+
+    For example, two files define tasks of the same full name, so that a call would be ambiguous.
+    The message names both: give one of them another `name` or `namespace`.
+    """
+
+
+class UnknownTask(TaskError):
+    """A task is asked for by a name that nothing defined.
+
+    The message offers the nearest names.  Look for a typing error, a missing namespace
+    (`namespace.name`), or a module that has not been imported.
+    """
+
+
+class ArgumentError(UsageError):
+    """A task's argument is missing, unexpected, or not of the type that its hint asks for.
+
+    The message names the task, the argument, the type expected and what came.
+    `run SCRIPT TASK --help` lists the arguments a task takes.
+    """
+
+
+class HashError(RedunLiteError):
+    """A value has no stable key, or cannot be pickled, so it can be neither cached nor recorded.
+
+    One gets here by passing a task (or returning from one) something bound to this process: a
+    lock, an open socket, a generator.  The message names the path to it inside the value.  Pass
+    what it is made from instead, or wrap it in a class with a `get_hash()` and `__getstate__()`
+    of its own.
+
+    Examples
+    --------
+    >>> raise HashError("cannot pickle a lock").within("[0]").within("argument 'pool'")
+    Traceback (most recent call last):
+        ...
+    redun_lite._errors.HashError: argument 'pool'[0]: cannot pickle a lock
+    """
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def within(self, where: str) -> HashError:
+        """Return the error as seen from the value around."""
+        return HashError(self.reason, where + self.path)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+class ExpressionError(RedunLiteError, TypeError):
+    """A lazy expression was used where its value must be known already.
+
+    `if expr:`, `for x in expr:` and `len(expr)` run while the workflow is being written, before any
+    task has.  Move the decision into a task, or use `cond` to branch, `map_` to loop, and the
+    task option `nout` to unpack.
+    """
+
+
+class CyclicDependency(RedunLiteError):
+    """The result of a task depends on itself, so waiting for it would never end.
+
+    A task that returns a call of itself with equal arguments does this.  The message names the
+    tasks of the circle: change an argument from turn to turn, or end the recursion.
+    """
+
+
+class RepositoryError(RedunLiteError):
+    """The database of executions cannot be used."""
+
+
+class NotARepository(RepositoryError):
+    """The file at the database's path is not a redun_lite repository.
+
+    It is no SQLite database, or one that another program made (redun's, for example).  It is left
+    untouched.  Point `[backend] db_uri` at another path, or move the file away.
+    """
+
+
+class NewerRepository(RepositoryError):
+    """The repository was written by a newer version of the program than this one.
+
+    It is left untouched, since this version cannot know what it would break.  Upgrade redun_lite,
+    or use another repository.
+    """
+
+
+class RepositoryWriteError(RepositoryError):
+    """The repository cannot be written: the disk is full, or the file is read-only.
+
+    What was committed before stays valid.  Make room, or grant write access, and run again: the
+    run resumes from what was recorded.
+    """
+
+
+class ExecutorError(RedunLiteError):
+    """An executor could not run a job, for a reason that lies outside the task's own code."""
+
+
+class WorkerDied(ExecutorError):
+    """The process that ran a job ended before it gave a result.
+
+    The message names the signal or the exit status.  SIGKILL usually means that memory ran out:
+    give the task fewer neighbours (`limits`, `max_workers`) or a machine with more memory.
+    SIGSEGV points to a fault in a native extension.  Only this job fails, the pool goes on.
+    """
+
+
+class ResultError(ExecutorError):
+    """A task's result, or the error it raised, cannot be pickled to bring it back.
+
+    The message names the path inside the result.  Return plain data, or a `File` that holds it.
+    """
+
+
+class DryRunResult(RedunLiteError):
+    """A dry run met a job that is not cached, so a real run would run it.
+
+    This ends the dry run, since what would follow depends on that job's result.
+    """
+
+
+class NoCurrentScheduler(RedunLiteError):
+    """Something needs the scheduler that runs the present task, and no task is running.
+
+    Call it from inside a task, or create a `Scheduler` and pass the expression to its `run`.
+    """
+
+
+class FileSystemError(RedunLiteError):
+    """A file cannot be reached by the path or URL given.
+
+    Most often the URL's scheme belongs to no file system that is known: the message lists those
+    that are.  Mend the scheme, or install the package that provides it.
+    """
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return the end of an error's line about an unknown name: what could have been meant.
+
+    Parameters
+    ----------
+    name
+        What was given.
+    known
+        The names that would have been right.
+
+    Examples
+    --------
+    >>> suggest("max_worker", ["start_method", "max_workers", "mode"])
+    'did you mean max_workers? Known: max_workers, mode, start_method'
+    >>> suggest("x", [])
+    'none are known'
+    """
+    import difflib  # Costs more to import than all of this file: only errors pay for it.
+
+    names = sorted(set(known))
+    if not names:
+        return "none are known"
+    ordered = difflib.get_close_matches(name, names, n=len(names), cutoff=0.0)
+    more = ", …" if len(ordered) > _MOST_NAMES else ""
+    listed = f"Known: {', '.join(ordered[:_MOST_NAMES])}{more}"
+    if difflib.get_close_matches(name, ordered[:1]):
+        return f"did you mean {ordered[0]}? {listed}"
+    return listed[0].lower() + listed[1:]
