@@ -1,0 +1,257 @@
+"""Promises: the results that are still to come.
+
+A promise that settles never calls into what waits for it: it only tells each waiter, which takes
+note and, once it has all it needs, puts itself on the promise's queue.  Whoever owns the queue
+(the engine's loop) resumes it from there.  So a chain of a hundred thousand promises settles in a
+loop, not in a hundred thousand nested calls, and a waiter may be as large as a job or as small as
+one callback without either paying for the other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Generic, Iterable, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Resumable(Protocol):
+    """What stands in a queue."""
+
+    def resume(self) -> None: ...
+
+
+class Waiter(Protocol):
+    """What waits for promises."""
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        """Take note of a settled promise.  Must be short and must not run users' code."""
+
+
+class Queue(Protocol):
+    """Where promises put what can go on."""
+
+    def append(self, item: Any, /) -> None: ...
+
+
+class _Trampoline:
+    """The queue of promises that no loop owns: runs what is put there, one after the other."""
+
+    def __init__(self) -> None:
+        self._items: deque[Resumable] = deque()
+        self._running = False
+
+    def append(self, item: Resumable) -> None:
+        self._items.append(item)
+        if self._running:
+            return
+        self._running = True
+        try:
+            while self._items:
+                self._items.popleft().resume()
+        finally:
+            self._running = False
+
+
+class Promise(Generic[T]):
+    """A value that will be there later, or the error that came instead.
+
+    Parameters
+    ----------
+    queue
+        Where those who wait are put once the promise settles; by default they are resumed at
+        once.
+
+    Examples
+    --------
+    >>> promise = Promise()
+    >>> doubled = promise.then(lambda value: value * 2)
+    >>> promise.fulfil(21)
+    >>> doubled.value
+    42
+    """
+
+    __slots__ = ("_error", "_queue", "_settled", "_value", "_waiters")
+
+    def __init__(self, queue: Queue | None = None) -> None:
+        self._queue: Queue = _Trampoline() if queue is None else queue
+        self._settled = False
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._waiters: list[Waiter] | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the value or the error is there."""
+        return self._settled
+
+    @property
+    def is_fulfilled(self) -> bool:
+        """Whether the value is there."""
+        return self._settled and self._error is None
+
+    @property
+    def is_rejected(self) -> bool:
+        """Whether the error is there."""
+        return self._error is not None
+
+    @property
+    def value(self) -> T:
+        """The value; raises the error of a rejected promise."""
+        if self._error is not None:
+            raise self._error
+        if not self._settled:
+            raise RuntimeError("the promise has no value yet")
+        value: T = self._value
+        return value
+
+    @property
+    def error(self) -> BaseException | None:
+        """The error of a rejected promise, else None."""
+        return self._error
+
+    def fulfil(self, value: T) -> None:
+        """Settle with a value; of no effect on a settled promise."""
+        if self._settled:
+            return
+        self._settled = True
+        self._value = value
+        self._tell()
+
+    def reject(self, error: BaseException) -> None:
+        """Settle with an error; of no effect on a settled promise."""
+        if self._settled:
+            return
+        self._settled = True
+        self._error = error
+        self._tell()
+
+    def _tell(self) -> None:
+        waiters = self._waiters
+        if waiters is not None:
+            self._waiters = None
+            for waiter in waiters:
+                waiter.on_settled(self)
+
+    def add_waiter(self, waiter: Waiter) -> None:
+        """Tell `waiter` when the promise settles, or at once if it has."""
+        if self._settled:
+            waiter.on_settled(self)
+        elif self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
+
+    def then(
+        self,
+        on_value: Callable[[T], Any] | None = None,
+        on_error: Callable[[BaseException], Any] | None = None,
+    ) -> Promise[Any]:
+        """Return the promise of what the callback for this promise's outcome returns.
+
+        A callback that returns a promise is waited for; one that raises rejects.  Without a
+        callback for it, the outcome is passed on.
+        """
+        continued = _Continuation(self._queue, on_value, on_error)
+        self.add_waiter(continued)
+        return continued
+
+    def catch(self, on_error: Callable[[BaseException], Any]) -> Promise[Any]:
+        """Return the promise of what `on_error` makes of an error."""
+        return self.then(None, on_error)
+
+    @classmethod
+    def all(cls, promises: Iterable[Promise[Any]], queue: Queue | None = None) -> Promise[Any]:
+        """Return the promise of the list of all values, or of the first error.
+
+        >>> Promise.all([]).value
+        []
+        """
+        return _All(queue, list(promises))
+
+    def _follow(self, outcome: Any) -> None:
+        """Settle as `outcome` does, if that is a promise, else with it."""
+        if isinstance(outcome, Promise):
+            outcome.add_waiter(_Follower(self))
+        else:
+            self.fulfil(outcome)
+
+
+class _Continuation(Promise[Any]):
+    __slots__ = ("_awaited", "_on_error", "_on_value")
+
+    def __init__(
+        self,
+        queue: Queue,
+        on_value: Callable[[Any], Any] | None,
+        on_error: Callable[[BaseException], Any] | None,
+    ) -> None:
+        super().__init__(queue)
+        self._on_value = on_value
+        self._on_error = on_error
+        self._awaited: Promise[Any] | None = None
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        self._awaited = promise
+        self._queue.append(self)
+
+    def resume(self) -> None:
+        awaited = self._awaited
+        assert awaited is not None
+        error = awaited._error
+        try:
+            if error is not None:
+                if self._on_error is None:
+                    self.reject(error)
+                else:
+                    self._follow(self._on_error(error))
+            elif self._on_value is None:
+                self.fulfil(awaited._value)
+            else:
+                self._follow(self._on_value(awaited._value))
+        except Exception as raised:
+            self.reject(raised)
+
+
+class _Follower:
+    __slots__ = ("_leader", "_promise")
+
+    def __init__(self, promise: Promise[Any]) -> None:
+        self._promise = promise
+        self._leader: Promise[Any] | None = None
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        self._leader = promise
+        self._promise._queue.append(self)
+
+    def resume(self) -> None:
+        assert self._leader is not None
+        if self._leader._error is not None:
+            self._promise.reject(self._leader._error)
+        else:
+            self._promise.fulfil(self._leader._value)
+
+
+class _All(Promise[Any]):
+    __slots__ = ("_missing", "_promises")
+
+    def __init__(self, queue: Queue | None, promises: list[Promise[Any]]) -> None:
+        super().__init__(promises[0]._queue if queue is None and promises else queue)
+        self._promises = promises
+        self._missing = len(promises)
+        if not promises:
+            self.fulfil([])
+        for promise in promises:
+            promise.add_waiter(self)
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        self._missing -= 1
+        if self._missing == 0 or promise._error is not None:
+            self._queue.append(self)
+
+    def resume(self) -> None:
+        for promise in self._promises:
+            if promise._error is not None:
+                self.reject(promise._error)
+                return
+        self.fulfil([promise._value for promise in self._promises])
