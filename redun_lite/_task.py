@@ -1,0 +1,708 @@
+"""Tasks: decorated functions whose calls are lazy, and the registry that knows them by name.
+
+Expressions refer to tasks by full name, never by function, so that a recorded call finds the
+present code of its task.  A task's hash stands for that code: its full name and source (or a
+version that the author keeps), and whatever else the author says it depends on.
+
+Options come from five places and are dicts of whatever their author wrote.  They are merged as
+dicts, evaluated, and then parsed once into `TaskOptions`; past that there are attributes, no keys.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+import sys
+from typing import TYPE_CHECKING, Any, Callable, Generic, Iterator, TypeVar, overload
+
+from ._errors import ArgumentError, HashError, TaskError, UnknownTask, suggest
+from ._expr import _NO_OPTIONS, Expression, SchedulerExpression, TaskExpression, format_expr
+from ._hash import digest, is_flat, key_of, source_of
+from ._value import Value
+
+if TYPE_CHECKING:
+    from typing_extensions import ParamSpec
+
+    P = ParamSpec("P")
+else:
+    P = TypeVar("P")  # Python 3.9 has no ParamSpec; nothing looks at it when the program runs.
+
+R = TypeVar("R")
+
+
+class CacheScope(str, enum.Enum):
+    """How far away a result may come from."""
+
+    NONE = "NONE"
+    """Nowhere: the task runs for every call."""
+
+    CSE = "CSE"
+    """An equal call in the same execution."""
+
+    BACKEND = "BACKEND"
+    """Any equal call that the repository knows."""
+
+
+class CacheCheckValid(str, enum.Enum):
+    """How much is checked before a result from the repository is reused."""
+
+    FULL = "full"
+    """Every call below: its task's code, and the values that it returned."""
+
+    SHALLOW = "shallow"
+    """The code of all tasks below, and the final result only."""
+
+
+class CacheResult(str, enum.Enum):
+    """Where a result came from."""
+
+    CSE = "CSE"
+    """An equal call in the same execution."""
+
+    SINGLE = "SINGLE"
+    """The first result of an earlier call, which may hold calls to look up in turn."""
+
+    ULTIMATE = "ULTIMATE"
+    """The final result of an earlier call."""
+
+    MISS = "MISS"
+    """The task had to run."""
+
+
+# Options
+
+
+class TaskOptions:
+    """The options of a job, parsed.
+
+    Parameters
+    ----------
+    options
+        Evaluated options by name.  What an executor may want (`memory`, `image`, …) is kept in
+        `extra`.
+    where
+        What to name in errors.
+
+    Raises
+    ------
+    TaskError
+        A value is not one that the option takes.
+    """
+
+    __slots__ = (
+        "allowed_cache_results",
+        "cache_scope",
+        "check_valid",
+        "config_args",
+        "executor",
+        "extra",
+        "limits",
+    )
+
+    def __init__(self, options: dict[str, Any], where: str) -> None:
+        self.executor: str = _checked(options, "executor", "default", str, where)
+        scope = _choice(options, "cache_scope", CacheScope.BACKEND, CacheScope, where)
+        if not _checked(options, "cache", True, bool, where) and scope is CacheScope.BACKEND:
+            scope = CacheScope.CSE
+        self.cache_scope: CacheScope = scope
+        self.check_valid: CacheCheckValid = _choice(
+            options, "check_valid", CacheCheckValid.FULL, CacheCheckValid, where
+        )
+        allowed = options.get("allowed_cache_results")
+        self.allowed_cache_results: frozenset[CacheResult] | None = (
+            None if allowed is None else frozenset(map(CacheResult, allowed))
+        )
+        self.config_args: tuple[str, ...] = tuple(options.get("config_args") or ())
+        self.limits: dict[str, int] = _parse_limits(options.get("limits") or {}, where)
+        self.extra: dict[str, Any] = {
+            name: value for name, value in options.items() if name not in KNOWN_OPTIONS
+        }
+
+    def allows(self, result: CacheResult) -> bool:
+        """Say whether a result may come from there."""
+        allowed = self.allowed_cache_results
+        return allowed is None or result in allowed
+
+
+KNOWN_OPTIONS = frozenset(
+    {
+        "allowed_cache_results",
+        "cache",
+        "cache_scope",
+        "check_valid",
+        "config_args",
+        "executor",
+        "limits",
+    }
+)
+_DEFINITION_OPTIONS = (
+    "export_options",
+    "hash_includes",
+    "load_module",
+    "name",
+    "namespace",
+    "nout",
+    "script",
+    "source",
+    "version",
+)
+
+
+def _checked(options: dict[str, Any], name: str, default: Any, kind: type, where: str) -> Any:
+    value = options.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, kind):
+        raise TaskError(f"{where}: option {name} takes a {kind.__name__}, not {value!r}")
+    return value
+
+
+def _choice(options: dict[str, Any], name: str, default: Any, kind: Any, where: str) -> Any:
+    value = options.get(name)
+    if value is None:
+        return default
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(repr(member.value) for member in kind)
+        raise TaskError(f"{where}: option {name} takes {choices}, not {value!r}") from None
+
+
+def _parse_limits(limits: Any, where: str) -> dict[str, int]:
+    if isinstance(limits, dict):
+        wanted = limits
+    elif isinstance(limits, (list, tuple, set, frozenset)):
+        wanted = {name: list(limits).count(name) for name in limits}
+    else:
+        wanted = {"": 0}
+    for name, units in wanted.items():
+        if not (isinstance(name, str) and name and isinstance(units, int) and units >= 0):
+            raise TaskError(
+                f"{where}: option limits takes a list of resource names, or a dict of resource "
+                f"names to units, not {limits!r}"
+            )
+    return dict(wanted)
+
+
+# Parameters
+
+
+class Parameters:
+    """The parameters of a task's function, as the engine needs them.
+
+    A call is bound once, when its job starts.  From then on the arguments are one flat list, a
+    value for each parameter in the order of the signature: `*args` is one tuple, `**kwargs` one
+    dict in order of names.
+    """
+
+    __slots__ = ("_by_name", "_extra_args", "_extra_kwargs", "_positional", "_simple", "_task")
+    __slots__ += ("names", "required", "signature")
+
+    def __init__(self, func: Callable[..., Any], task_name: str) -> None:
+        self._task = task_name
+        self.signature = inspect.signature(func)
+        parameters = self.signature.parameters.values()
+        kinds = inspect.Parameter
+        self.names = tuple(parameter.name for parameter in parameters)
+        positional = (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+        self._positional = sum(parameter.kind in positional for parameter in parameters)
+        self._extra_args = any(parameter.kind is kinds.VAR_POSITIONAL for parameter in parameters)
+        self._extra_kwargs = any(parameter.kind is kinds.VAR_KEYWORD for parameter in parameters)
+        self._simple = self._positional == len(self.names)
+        self.required = sum(
+            parameter.default is kinds.empty
+            for parameter in parameters
+            if parameter.kind in positional
+        )
+
+    def accept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise an `ArgumentError` unless the function can be called so."""
+        if not kwargs and self._simple and self.required <= len(args) <= self._positional:
+            return
+        try:
+            self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            call = f"{self._task}{_short_signature(self.signature)}"
+            raise ArgumentError(f"{call}: {error}") from None
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Return a value for each parameter, defaults filled in."""
+        if not kwargs and self._simple and len(args) == self._positional:
+            return args
+        self.accept(args, kwargs)
+        bound = self.signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        if self._extra_kwargs:
+            name = self.names[-1]
+            bound.arguments[name] = dict(sorted(bound.arguments[name].items()))
+        return tuple(bound.arguments.values())
+
+    def call_arguments(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return bound values as the arguments to call the function with."""
+        if self._simple:
+            return values, {}
+        count = self._positional
+        args = values[:count]
+        if self._extra_args:
+            args += tuple(values[count])
+            count += 1
+        last = len(self.names) - self._extra_kwargs
+        kwargs = dict(zip(self.names[count:last], values[count:last]))
+        if self._extra_kwargs:
+            kwargs.update(values[-1])
+        return args, kwargs
+
+
+def _short_signature(signature: inspect.Signature) -> str:
+    bare = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in signature.parameters.values()
+    ]
+    return str(inspect.Signature(bare))
+
+
+# Tasks
+
+
+class Task(Value, Generic[P, R]):
+    """A function whose calls are lazy.
+
+    Made by the decorator `task`.  Calling it returns an expression; `Task.func` is the function
+    itself, for calling it at once.
+
+    Examples
+    --------
+    >>> @task(namespace="docs", version="1")
+    ... def add(a: int, b: int) -> int:
+    ...     return a + b
+    >>> add(1, 2)
+    docs.add(1, 2)
+    >>> add.func(1, 2)
+    3
+    >>> add.fullname, add.version
+    ('docs.add', '1')
+    """
+
+    type_name = "redun_lite.Task"
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        name: str,
+        namespace: str = "",
+        version: str | None = None,
+        source: str | None = None,
+        hash_includes: tuple[Any, ...] = (),
+        load_module: str | None = None,
+        nout: int | None = None,
+        script: bool = False,
+        options: dict[str, Any] | None = None,
+        exported: tuple[str, ...] = (),
+    ) -> None:
+        self.func = func
+        self.name = name
+        self.namespace = namespace
+        self.fullname = f"{namespace}.{name}" if namespace else name
+        self.version = version
+        self.source = source_of(func) if source is None else source
+        self.hash_includes = hash_includes
+        self.load_module = load_module or func.__module__
+        self.nout = nout
+        self.script = script
+        self.base_options: dict[str, Any] = options or {}
+        self.exported = exported
+        self.call_options: dict[str, Any] = _NO_OPTIONS
+        self.call_exported: tuple[str, ...] = ()
+        self.parameters = Parameters(func, self.fullname)
+        self.key = self._make_key()
+        self._options: TaskOptions | None = None
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The signature of the function."""
+        return self.parameters.signature
+
+    @property
+    def hash(self) -> str:
+        """The 40 hex digits that stand for the task's name and code."""
+        return self.key.hex()
+
+    @property
+    def defined_in(self) -> str:
+        """The file that defines the task's function."""
+        return inspect.unwrap(self.func).__code__.co_filename
+
+    def _make_key(self) -> bytes:
+        code = ("source", self.source) if self.version is None else ("version", self.version)
+        try:
+            includes = key_of(list(self.hash_includes)) if self.hash_includes else b""
+        except HashError as error:
+            raise TaskError(f"task {self.fullname}: {error.within('hash_includes')}") from None
+        return digest(b"@task" + key_of((self.fullname, *code)) + includes)
+
+    def get_hash(self, data: bytes | None = None) -> str:
+        return self.hash
+
+    def is_valid(self) -> bool:
+        current = get_task_registry().get(self.fullname)
+        return current is not None and current.key == self.key
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        extra = (self.call_options, self.call_exported) if self.call_options else ()
+        return (find_task, (self.fullname, self.key, *extra))
+
+    def __repr__(self) -> str:
+        return f"Task(fullname={self.fullname}, hash={self.hash[:8]})"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Return the expression of a call.
+
+        Raises
+        ------
+        ArgumentError
+            The function does not take these arguments.
+        """
+        self.parameters.accept(args, kwargs)
+        return TaskExpression(  # type: ignore[return-value]
+            self.fullname,
+            args,
+            kwargs or _NO_OPTIONS,
+            self.call_options,
+            self.call_exported,
+            self.nout,
+        )
+
+    def options(self, **options: Any) -> Task[P, R]:
+        """Return the task with other options for the calls that are made through it.
+
+        Options given here win over those of the decorator.  Their values may be expressions.
+        """
+        return self._with_call_options(options, ())
+
+    def export_options(self, **options: Any) -> Task[P, R]:
+        """Return the task with options for its calls and for all jobs below them."""
+        return self._with_call_options(options, tuple(options))
+
+    def _with_call_options(self, options: dict[str, Any], exported: tuple[str, ...]) -> Task[P, R]:
+        check_option_names(options, f"task {self.fullname}", definition=True)
+        changed: Task[P, R] = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__)
+        changed.call_options = {**self.call_options, **options}
+        changed.call_exported = tuple(dict.fromkeys((*self.call_exported, *exported)))
+        if "nout" in options:
+            changed.nout = options["nout"]
+        return changed
+
+    def partial(self, *args: Any, **kwargs: Any) -> PartialTask:
+        """Return the task with its first arguments, or some by name, given already.
+
+        Examples
+        --------
+        >>> @task(namespace="docs", version="1")
+        ... def power(base, exponent):
+        ...     return base**exponent
+        >>> power.partial(exponent=2)(5)
+        docs.power(5, exponent=2)
+        """
+        return PartialTask(self, args, kwargs)
+
+    def get_task_options(self) -> dict[str, Any]:
+        """Return the options of the decorator, with those of `Task.options` over them."""
+        return {**self.base_options, **self.call_options}
+
+    def get_task_option(self, name: str, default: Any = None) -> Any:
+        """Return one option, or `default` where it is not set."""
+        return self.get_task_options().get(name, default)
+
+    def default_options(self) -> TaskOptions:
+        """Return the options of the decorator, parsed."""
+        if self._options is None:
+            self._options = TaskOptions(self.base_options, f"task {self.fullname}")
+        return self._options
+
+
+class SchedulerTask(Task[P, R]):
+    """A task that extends the engine: it gets the scheduler, and its arguments unevaluated."""
+
+    type_name = "redun_lite.SchedulerTask"
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return SchedulerExpression(  # type: ignore[return-value]
+            self.fullname,
+            args,
+            kwargs or _NO_OPTIONS,
+            self.call_options,
+            self.call_exported,
+            self.nout,
+        )
+
+
+class PartialTask(Value):
+    """A task with some arguments given already; calling it gives the others."""
+
+    type_name = "redun_lite.PartialTask"
+
+    def __init__(self, task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.task = task
+        self.args = args
+        self.kwargs = kwargs
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.task(*self.args, *args, **{**self.kwargs, **kwargs})
+
+    def options(self, **options: Any) -> PartialTask:
+        """Return the same with other options; see `Task.options`."""
+        return PartialTask(self.task.options(**options), self.args, self.kwargs)
+
+    def partial(self, *args: Any, **kwargs: Any) -> PartialTask:
+        """Return the same with more arguments given; those by name replace earlier ones."""
+        return PartialTask(self.task, self.args + args, {**self.kwargs, **kwargs})
+
+    @property
+    def fullname(self) -> str:
+        """The full name of the task."""
+        return self.task.fullname
+
+    def is_valid(self) -> bool:
+        return self.task.is_valid()
+
+    def __repr__(self) -> str:
+        given = [format_expr(arg) for arg in self.args]
+        given += [f"{name}={format_expr(arg)}" for name, arg in self.kwargs.items()]
+        return f"PartialTask({', '.join([self.fullname, *given])})"
+
+
+def find_task(
+    fullname: str,
+    key: bytes,
+    call_options: dict[str, Any] = _NO_OPTIONS,
+    call_exported: tuple[str, ...] = (),
+) -> Task[Any, Any]:
+    """Return the task that a stored value refers to.
+
+    Raises
+    ------
+    UnknownTask
+        No task has that name and that code.
+    """
+    found = get_task_registry().get(fullname)
+    if found is None or found.key != key:
+        raise UnknownTask(f"task {fullname} {key.hex()[:8]} is not defined as it was recorded")
+    if call_options:
+        return found._with_call_options(call_options, call_exported)
+    return found
+
+
+# The registry
+
+
+class TaskRegistry:
+    """The tasks that are defined, by full name."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, Task[Any, Any]] = {}
+        self.version = 0
+        """Counts the changes, so that others can tell whether they have seen the last."""
+
+    def add(self, task: Task[Any, Any]) -> None:
+        """Add a task; it replaces one of the same full name.
+
+        Raises
+        ------
+        TaskError
+            A module in another file has defined a task of that full name.
+        """
+        known = self._tasks.get(task.fullname)
+        if known is not None and _is_clash(known, task):
+            raise TaskError(
+                f"task {task.fullname} is defined twice: in {known.defined_in} and in "
+                f"{task.defined_in}; give one of them another name or namespace"
+            )
+        self._tasks[task.fullname] = task
+        self.version += 1
+
+    def get(self, task_name: str) -> Task[Any, Any] | None:
+        """Return the task of a full name, or None."""
+        return self._tasks.get(task_name)
+
+    def find(self, task_name: str) -> Task[Any, Any]:
+        """Return the task of a full name.
+
+        Raises
+        ------
+        UnknownTask
+            There is none; the message offers the nearest names.
+        """
+        task = self._tasks.get(task_name)
+        if task is None:
+            raise UnknownTask(f"unknown task {task_name!r}: {suggest(task_name, self._tasks)}")
+        return task
+
+    def __iter__(self) -> Iterator[Task[Any, Any]]:
+        return iter(list(self._tasks.values()))
+
+
+def _is_clash(known: Task[Any, Any], new: Task[Any, Any]) -> bool:
+    """Say whether two modules define a task, rather than one anew or for a while."""
+    local = "<locals>" in known.func.__qualname__ or "<locals>" in new.func.__qualname__
+    return not local and known.defined_in != new.defined_in
+
+
+_registry = TaskRegistry()
+
+
+def get_task_registry() -> TaskRegistry:
+    """Return the registry that `task` adds to."""
+    return _registry
+
+
+# The decorator
+
+_NAME = re.compile(r"[A-Za-z_0-9]+")
+_NAMESPACE = re.compile(r"[A-Za-z_0-9][A-Za-z_0-9.]*")
+_current_namespace = ""
+
+
+def namespace(name: str) -> None:
+    """Set the namespace of the tasks that are defined from here on, until it is set anew.
+
+    A module that sets `redun_namespace` needs no call.
+    """
+    global _current_namespace
+    _current_namespace = name
+
+
+def get_current_namespace() -> str:
+    """Return what `namespace` has set."""
+    return _current_namespace
+
+
+@overload
+def task(func: Callable[P, R]) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    namespace: str | None = None,
+    version: str | None = None,
+    script: bool = False,
+    hash_includes: list[Any] | tuple[Any, ...] = (),
+    source: str | None = None,
+    load_module: str | None = None,
+    nout: int | None = None,
+    export_options: dict[str, Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
+    """Make a task of a function.
+
+    Parameters
+    ----------
+    name, namespace
+        What the task is called; by default the function's name, and what the module sets as
+        `redun_namespace` (or `namespace()` did).
+    version
+        Stands for the code in the task's hash, in place of the source.
+    hash_includes
+        Values and functions that the task depends on besides.
+    source
+        Stands for the source, where the function has none of its own.
+    load_module
+        Module whose import defines the task, for workers elsewhere.
+    nout
+        Length of the tuple or list that the task returns, so that its calls can be unpacked.
+    export_options
+        Options that the jobs below inherit.
+    options
+        Any other task option; values may be expressions.
+
+    Raises
+    ------
+    TaskError
+        A name or an option is not one.
+
+    Examples
+    --------
+    >>> @task
+    ... def double(x):
+    ...     return 2 * x
+    >>> double(21)
+    double(21)
+    >>> @task(namespace="docs", nout=2, version="1")
+    ... def divide(a, b):
+    ...     return a // b, a % b
+    >>> quotient, remainder = divide(7, 2)
+    >>> remainder
+    docs.divide(7, 2)[1]
+    """
+    if func is not None:
+        return _define(Task, func, {})
+    return lambda function: _define(Task, function, definition)
+
+
+def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dict[str, Any]) -> Any:
+    if not callable(func):
+        raise TaskError(f"@task decorates a function, not {func!r}")
+    known = {name: definition[name] for name in _DEFINITION_OPTIONS if name in definition}
+    options = {name: value for name, value in definition.items() if name not in known}
+    name = known.pop("name", None) or func.__name__
+    module_globals = getattr(func, "__globals__", {})
+    space = known.pop("namespace", None)
+    if space is None:
+        space = module_globals.get("redun_namespace", _current_namespace)
+    where = f"task {space}.{name}" if space else f"task {name}"
+    if not _NAME.fullmatch(name):
+        raise TaskError(f"{where}: a task's name is letters, digits and '_', not {name!r}")
+    if space and not _NAMESPACE.fullmatch(space):
+        raise TaskError(
+            f"{where}: a namespace is letters, digits, '_' and '.', and starts with no '.', "
+            f"not {space!r}"
+        )
+    exports = known.pop("export_options", None) or {}
+    check_option_names({**options, **exports}, where)
+    made = cls(
+        func,
+        name,
+        space,
+        hash_includes=tuple(known.pop("hash_includes", None) or ()),
+        options={**options, **exports},
+        exported=tuple(exports),
+        **known,
+    )
+    if all(map(is_flat, made.base_options.values())):
+        made.default_options()  # Options with expressions are checked when a job evaluates them.
+    get_task_registry().add(made)
+    made.__doc__ = func.__doc__
+    return made
+
+
+def check_option_names(options: dict[str, Any], where: str, definition: bool = False) -> None:
+    """Raise a `TaskError` for an option whose name is that of another, misspelt.
+
+    Executors have options of their own, so a name that is like no other passes.
+    """
+    known = {*KNOWN_OPTIONS, *_DEFINITION_OPTIONS}
+    unknown = [name for name in options if name not in known]
+    if unknown:
+        from difflib import get_close_matches
+
+        for name in unknown:
+            near = get_close_matches(name, known, n=1, cutoff=0.85)
+            if near:
+                raise TaskError(f"{where}: unknown option {name!r}; did you mean {near[0]!r}?")
+
+
+def holds_expressions(options: dict[str, Any]) -> bool:
+    """Say whether options have to be evaluated before they can be parsed."""
+    return any(isinstance(value, Expression) or not is_flat(value) for value in options.values())
+
+
+def load_module_of(fullname: str) -> str:
+    """Return the name of the module that defines a task, for messages and workers."""
+    found = get_task_registry().find(fullname)
+    return found.load_module if found.load_module in sys.modules else found.func.__module__
