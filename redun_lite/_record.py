@@ -1,0 +1,134 @@
+"""From a value or an error to what is stored of it, and back."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import traceback
+from typing import Any, Iterator
+
+from ._db import ValueRecord
+from ._expr import dumps_expr, loads_expr
+from ._hash import global_name, is_flat, key_of
+from ._value import PICKLE_PROTOCOL, Value, get_type_registry, iter_nested
+
+_HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_BUILTINS = (int, str, float, bool, bytes, complex, type(None), list, tuple, dict)
+_FLAT_TYPE_NAMES = {cls: f"builtins.{cls.__name__}" for cls in _BUILTINS}
+
+REMOTE_TRACEBACK = "_redun_lite_traceback"
+"""Attribute of an error that came from another process: its traceback, as text."""
+
+
+class ErrorValue(Value):
+    """What is recorded of an error.
+
+    Parameters
+    ----------
+    error_type
+        `module.Class` of the error.
+    message
+        Its text.
+    traceback
+        The traceback as Python prints it, with the user's frames only.
+    """
+
+    type_name = "redun_lite.ErrorValue"
+
+    def __init__(self, error_type: str, message: str, traceback: str) -> None:
+        self.error_type = error_type
+        self.message = message
+        self.traceback = traceback
+
+    @classmethod
+    def from_error(cls, error: BaseException) -> ErrorValue:
+        """Return what is to be recorded of an error."""
+        name = global_name(type(error)).replace(":", ".")
+        return cls(name, str(error), format_traceback(error))
+
+    def __repr__(self) -> str:
+        return f"{self.error_type.rpartition('.')[2]}({self.message!r})"
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of an error as Python prints it, without the engine's frames."""
+    remote = getattr(error, REMOTE_TRACEBACK, None)
+    if remote is not None:
+        return str(remote)
+    formatted = traceback.TracebackException.from_exception(error)
+    for part in _chain(formatted):
+        part.stack = traceback.StackSummary.from_list(
+            [frame for frame in part.stack if not is_engine_file(frame.filename)]
+        )
+    lines = list(formatted.format())
+    if not formatted.stack and formatted.__cause__ is None and formatted.__context__ is None:
+        lines = list(formatted.format_exception_only())
+    return "".join(lines)
+
+
+def _chain(formatted: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    part: traceback.TracebackException | None = formatted
+    while part is not None:
+        yield part
+        part = part.__cause__ or part.__context__
+
+
+def is_engine_file(filename: str) -> bool:
+    """Say whether a file belongs to this package."""
+    return filename.startswith(_HERE)
+
+
+def trim_traceback(error: BaseException) -> BaseException:
+    """Drop the engine's frames from the top of an error's traceback; return the error."""
+    frames = error.__traceback__
+    while frames is not None and is_engine_file(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    error.__traceback__ = frames
+    return error
+
+
+def has_hooks(value: Any) -> bool:
+    """Say whether a nested value holds Values."""
+    return any(isinstance(leaf, Value) for leaf in iter_nested(value))
+
+
+def make_value_record(key: bytes, value: Any) -> ValueRecord:
+    """Return the record of a value whose key is known.
+
+    Raises
+    ------
+    HashError
+        It cannot be pickled.
+    """
+    if is_flat(value):
+        return ValueRecord(
+            key, _FLAT_TYPE_NAMES[type(value)], pickle.dumps(value, PICKLE_PROTOCOL)
+        )
+    registry = get_type_registry()
+    wrapped = registry.get_value(value)
+    subvalues = tuple(
+        make_value_record(key_of(child), child) for child in registry.iter_subvalues(value)
+    )
+    if isinstance(value, Value) or type(wrapped).serialize is not _PROXY_SERIALIZE:
+        data = wrapped.serialize()
+    else:
+        data = dumps_expr(value)
+    path = getattr(value, "path", None) if isinstance(value, Value) else None
+    return ValueRecord(
+        key,
+        registry.get_type_name(type(value)),
+        data,
+        subvalues,
+        path if isinstance(path, str) else None,
+    )
+
+
+_PROXY_SERIALIZE = type(get_type_registry().get_value(0)).serialize
+
+
+def load_value(type_name: str, data: bytes) -> Any:
+    """Return the value that `make_value_record` stored."""
+    cls = get_type_registry().parse_type_name(type_name)
+    if cls is not None and cls.deserialize.__func__ is not Value.deserialize.__func__:  # type: ignore[attr-defined]
+        return cls.deserialize(getattr(cls, "type", None) or cls, data)
+    return loads_expr(data)
