@@ -1,0 +1,298 @@
+"""Executors: where the functions of jobs run.
+
+An executor takes a job (`submit`) and, at any later time and from any thread, hands back the
+function's result (`scheduler.done_job`) or its error (`scheduler.reject_job`).  It knows nothing of
+caching, expressions or recording.  `concurrent.futures` would do the running, but a future costs
+more than the rest of a small job together (two locks, a condition and a wake-up each), and its
+process pool is lost as a whole when one worker dies; so the workers here are our own: threads
+below, processes in `_workers`.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
+
+from ._db import now
+from ._errors import ConfigError, ExecutorError, suggest
+
+if TYPE_CHECKING:
+    from ._config import ExecutorConfig
+    from ._job import Job
+
+E = TypeVar("E", bound="type[Executor]")
+
+DEFAULT_MAX_WORKERS = 20
+
+
+class SchedulerLike(Protocol):
+    """What an executor needs of the scheduler."""
+
+    def done_job(self, job: Job, result: Any) -> None:
+        """Hand back the result of a job's function."""
+
+    def reject_job(self, job: Job, error: BaseException) -> None:
+        """Hand back the error of a job's function."""
+
+    def get_executor(self, name: str) -> Executor:
+        """Return another executor by name."""
+
+
+class Executor:
+    """The base of all executors.
+
+    Parameters
+    ----------
+    name
+        What tasks call it: `@task(executor=name)`.
+    scheduler
+        Where results go; set when the executor is added to a scheduler.
+    config
+        Its section in the configuration, if it has one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: SchedulerLike | None = None,
+        config: ExecutorConfig | None = None,
+    ) -> None:
+        self.name = name
+        self.config = config
+        self._scheduler = scheduler
+
+    @property
+    def scheduler(self) -> SchedulerLike:
+        """The scheduler that the executor belongs to."""
+        if self._scheduler is None:
+            raise ExecutorError(f"executor {self.name!r} was not added to a scheduler")
+        return self._scheduler
+
+    def set_scheduler(self, scheduler: SchedulerLike) -> None:
+        """Set where results go."""
+        self._scheduler = scheduler
+
+    def start(self) -> None:
+        """Get ready; called before the first job of a run."""
+
+    def stop(self) -> None:
+        """Let go of workers; called when the scheduler is closed."""
+
+    def submit(self, job: Job) -> None:
+        """Start the function of a job; must not block."""
+        raise NotImplementedError(f"{type(self).__name__}.submit")
+
+    def submit_script(self, job: Job) -> None:
+        """Start the script of a job; must not block."""
+        raise ExecutorError(f"executor {self.name!r} does not run scripts")
+
+
+class LocalExecutor(Executor):
+    """Runs jobs on this machine, in threads or in processes.
+
+    Parameters
+    ----------
+    mode
+        "thread" or "process".
+    max_workers
+        Most workers at a time; they are started as they are needed.
+    start_method
+        How processes start: "fork", "spawn" or "forkserver".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: SchedulerLike | None = None,
+        config: ExecutorConfig | None = None,
+        mode: str = "thread",
+        max_workers: int = DEFAULT_MAX_WORKERS,
+        start_method: str = "fork",
+    ) -> None:
+        super().__init__(name, scheduler, config)
+        if config is not None:
+            options = config.parse(
+                {
+                    "mode": ("thread", "process"),
+                    "max_workers": int,
+                    "start_method": ("fork", "spawn", "forkserver"),
+                }
+            )
+            mode = options.get("mode", mode)
+            max_workers = options.get("max_workers", max_workers)
+            start_method = options.get("start_method", start_method)
+            if max_workers < 1:
+                raise config.error(f"expected at least 1, got {max_workers}", "max_workers")
+        self.mode = mode
+        self.max_workers = max_workers
+        self.start_method = start_method
+        self._pool: Pool | None = None
+
+    def submit(self, job: Job) -> None:
+        pool = self._pool
+        if pool is None:
+            pool = self._pool = self._make_pool()
+        pool.submit(job)
+
+    def _make_pool(self) -> Pool:
+        if self.mode == "thread":
+            return ThreadPool(self.name, self.max_workers)
+        from ._workers import ProcessPool
+
+        return ProcessPool(self.name, self.max_workers, self.start_method)
+
+    def stop(self) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+
+
+class Pool(Protocol):
+    """Workers that run jobs."""
+
+    def submit(self, job: Job) -> None:
+        """Queue a job."""
+
+    def stop(self) -> None:
+        """End idle workers at once, and the others after what they are running."""
+
+
+class ThreadPool:
+    """Daemon threads that take jobs from one queue.
+
+    A thread is added while more jobs wait than threads do, up to the limit.
+    """
+
+    def __init__(self, name: str, max_workers: int) -> None:
+        self._name = name
+        self._max_workers = max_workers
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0  # Changed without a lock: a count that is off by one starts one thread more.
+
+    def submit(self, job: Job) -> None:
+        self._queue.put(job)
+        if len(self._threads) < self._max_workers and self._queue.qsize() > self._idle:
+            thread = threading.Thread(
+                target=self._work, name=f"redun_lite-{self._name}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        for _ in self._threads:
+            self._queue.put(None)
+        self._threads = []
+
+    def _work(self) -> None:
+        get = self._queue.get
+        while True:
+            self._idle += 1
+            job = get()
+            self._idle -= 1
+            if job is None:
+                return
+            job.started = now()
+            task = job.task
+            assert task is not None
+            try:
+                result = task.func(*job.args, **job.kwargs or {})
+            except BaseException as error:
+                # Without this frame, which is none of the user's business.
+                caught = error
+                caught.__traceback__ = caught.__traceback__ and caught.__traceback__.tb_next
+                job.run.complete(job, None, caught)
+                del caught
+            else:
+                job.run.complete(job, result, None)
+                del result
+            del job, task
+
+
+class AliasExecutor(Executor):
+    """Another name for an executor, looked up when the first job comes.
+
+    Parameters
+    ----------
+    target
+        Name of the executor that gets the jobs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scheduler: SchedulerLike | None = None,
+        config: ExecutorConfig | None = None,
+        target: str = "",
+    ) -> None:
+        super().__init__(name, scheduler, config)
+        if config is not None:
+            target = config.parse({"target": str}).get("target", target)
+        if not target:
+            message = "an alias needs the name of another executor: target = NAME"
+            raise config.error(message) if config else ConfigError(f"executor {name}: {message}")
+        self.target = target
+
+    def submit(self, job: Job) -> None:
+        self._resolve().submit(job)
+
+    def submit_script(self, job: Job) -> None:
+        self._resolve().submit_script(job)
+
+    def _resolve(self) -> Executor:
+        seen = [self.name]
+        executor: Executor = self
+        while isinstance(executor, AliasExecutor):
+            executor = self.scheduler.get_executor(executor.target)
+            if executor.name in seen:
+                circle = " → ".join([*seen, executor.name])
+                raise ConfigError(f"the alias executors {circle} lead back to themselves")
+            seen.append(executor.name)
+        return executor
+
+
+_registered: dict[str, type[Executor]] = {}
+
+
+def register_executor(executor_type: str) -> Callable[[E], E]:
+    """Return a decorator that makes a class known as `type = executor_type` in configurations.
+
+    Examples
+    --------
+    >>> @register_executor("inline")
+    ... class InlineExecutor(Executor):
+    ...     def submit(self, job):
+    ...         self.scheduler.done_job(job, job.task.func(*job.args, **job.kwargs))
+    """
+
+    def register(cls: E) -> E:
+        _registered[executor_type] = cls
+        return cls
+
+    return register
+
+
+def make_executor(config: ExecutorConfig, scheduler: SchedulerLike) -> Executor:
+    """Return the executor that a section of the configuration describes.
+
+    Raises
+    ------
+    ConfigError
+        The section names no known class, or an option is wrong.
+    """
+    from ._plugins import executor_class
+
+    cls = _registered.get(config.type or "") or executor_class(config)
+    made = cls(config.name, scheduler, config)
+    if not isinstance(made, Executor):
+        raise config.error(f"{cls.__name__} is no subclass of redun_lite.Executor")
+    return made
+
+
+def unknown_executor(name: str, known: list[str]) -> ExecutorError:
+    """Return the error for a task that wants an executor which does not exist."""
+    return ExecutorError(
+        f"unknown executor {name!r}: {suggest(name, known)}; executors are defined in "
+        "[executors.NAME] of redun_lite.ini or by scheduler.add_executor()"
+    )

@@ -1,0 +1,251 @@
+"""What the engine keeps of each evaluation while it lasts.
+
+There may be a million of these at a time, so they are slots and nothing else.  A job is itself the
+promise of its result, and what it waits for counts down in it: an evaluation costs one object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ._promise import Promise
+
+if TYPE_CHECKING:
+    from ._db import CachedCall, CallRecord
+    from ._expr import Expression, TaskExpression
+    from ._task import Task, TaskOptions
+
+PENDING = "PENDING"
+RUNNING = "RUNNING"
+FAILED = "FAILED"
+CACHED = "CACHED"
+DONE = "DONE"
+CANCELLED = "CANCELLED"
+STATUSES = (PENDING, RUNNING, CACHED, DONE, FAILED, CANCELLED)
+
+
+class Run(Protocol):
+    """The engine, as evaluations see it."""
+
+    ready: Any
+
+    def advance(self, node: Evaluation) -> None:
+        """Take the next step of an evaluation that has all it waited for."""
+
+    def complete(self, job: Job, result: Any, error: BaseException | None) -> None:
+        """Take note, from any thread, of how the function of a job came out."""
+
+
+class Reporter:
+    """Is shown what happens in a run; overrides what it wants to see.
+
+    All methods are called by the engine's thread, between steps, so they must be short.
+    """
+
+    interval = 0.25
+    """Seconds between two calls of `tick` while nothing happens."""
+
+    def started(self, engine: Any, execution_id: str) -> None:
+        """An execution starts."""
+
+    def tick(self, engine: Any) -> None:
+        """Time has passed: called very often."""
+
+    def job_started(self, job: Job) -> None:
+        """The function of a job is about to run."""
+
+    def job_ended(self, job: Job, error: BaseException | None = None) -> None:
+        """A job has ended, as its status says."""
+
+    def draining(self, engine: Any) -> None:
+        """No more jobs start, those that run are waited for."""
+
+    def ended(self, engine: Any, status: str) -> None:
+        """The execution has ended: DONE, FAILED or CANCELLED."""
+
+
+class Evaluation(Promise[Any]):
+    """The evaluation of an expression, and the promise of its value.
+
+    Attributes
+    ----------
+    run
+        The engine.
+    expr
+        What is evaluated.
+    parent
+        The job in whose scope it is; None for the root.
+    missing
+        How many results it still waits for.
+    failure
+        The first error among them.
+    """
+
+    __slots__ = ("expr", "failure", "missing", "parent", "run")
+
+    def __init__(self, run: Run, expr: Expression[Any], parent: Job | None) -> None:
+        # Spelled out instead of super().__init__: this runs once per job.
+        self._queue = run.ready
+        self._settled = False
+        self._value = None
+        self._error = None
+        self._waiters = None
+        self.run = run
+        self.expr = expr
+        self.parent = parent
+        self.missing = 0
+        self.failure: BaseException | None = None
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        if promise._error is not None:
+            if self.failure is None:
+                self.failure = promise._error
+                self._queue.append(self)
+        else:
+            self.missing -= 1
+            if self.missing == 0 and self.failure is None:
+                self._queue.append(self)
+
+    def resume(self) -> None:
+        if not self._settled:
+            self.run.advance(self)
+
+
+class OperatorEvaluation(Evaluation):
+    """The evaluation of an expression that is no task call.
+
+    Attributes
+    ----------
+    gathered
+        Whether its operands have been asked for.
+    sources_in
+        The evaluations that its value is made of.
+    """
+
+    __slots__ = ("gathered", "sources_in")
+
+    def __init__(self, run: Run, expr: Expression[Any], parent: Job | None) -> None:
+        super().__init__(run, expr, parent)
+        self.gathered = False
+        self.sources_in: list[Any] = []
+
+
+class Job(Evaluation):
+    """The evaluation of a `TaskExpression`.
+
+    Attributes
+    ----------
+    number
+        Its number in the execution, from 1 in the order in which jobs come up.
+    task, options
+        The task called, and its options for this call; None until the job starts.
+    status
+        PENDING, RUNNING, then DONE, CACHED or FAILED; CANCELLED if the run ended before it did.
+    args, kwargs
+        What the function is called with; set when the job is submitted to an executor.
+    values, names
+        The arguments, a value for each parameter, and the parameters' names.
+    keys
+        Keys of the values.
+    key
+        Evaluation key: digest of the task's hash and the arguments' keys.
+    call
+        Its call node, once it has ended.
+    children
+        The jobs that its result led to, in the order in which they came up.
+    scope
+        Evaluations in this job, by the id of their expression.
+    context
+        Context variables for the job and those below.
+    started, ended
+        Times in microseconds since 1970.
+    """
+
+    __slots__ = (
+        "args",
+        "cached",
+        "call",
+        "children",
+        "context",
+        "ended",
+        "exported",
+        "inherited",
+        "key",
+        "keys",
+        "kwargs",
+        "leader",
+        "names",
+        "number",
+        "options",
+        "scope",
+        "single",
+        "stage",
+        "started",
+        "status",
+        "task",
+        "unsettled_options",
+        "upstreams",
+        "values",
+    )
+
+    expr: TaskExpression[Any]
+
+    def __init__(self, run: Run, expr: Expression[Any], parent: Job | None, number: int) -> None:
+        super().__init__(run, expr, parent)
+        self.number = number
+        self.status = PENDING
+        self.stage = 0
+        self.task: Task[Any, Any] | None = None
+        self.options: TaskOptions | None = None
+        self.values: tuple[Any, ...] = ()
+        self.names: tuple[str, ...] = ()
+        self.keys: list[bytes] | None = None
+        self.key: bytes | None = None
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] | None = None
+        self.upstreams: list[list[Evaluation]] | None = None
+        self.unsettled_options: dict[str, Any] | None = None
+        self.leader: Job | None = None
+        self.cached: CachedCall | None = None
+        self.single: Any = None
+        self.call: CallRecord | None = None
+        self.children: list[Job] | None = None
+        self.scope: dict[int, Evaluation] | None = None
+        self.started = 0
+        self.ended = 0
+        if parent is None:
+            self.context: dict[str, Any] = {}
+            self.inherited: dict[str, Any] | None = None
+        else:
+            self.context = parent.context
+            self.inherited = parent.exported
+        self.exported: dict[str, Any] | None = self.inherited
+
+    @property
+    def task_name(self) -> str:
+        """Full name of the task."""
+        return self.expr.task_name
+
+    @property
+    def fullname(self) -> str:
+        """Full name of the task."""
+        return self.expr.task_name
+
+    def get_options(self) -> dict[str, Any]:
+        """Return what the job's options hold for its executor (`memory`, `image`, …)."""
+        return dict(self.options.extra) if self.options is not None else {}
+
+    def get_option(self, name: str, default: Any = None) -> Any:
+        """Return one option for the executor."""
+        return self.get_options().get(name, default)
+
+    def forget(self) -> None:
+        """Drop what only an unfinished job needs; a finished one may be kept for long."""
+        self.values = self.args = ()
+        self.keys = self.kwargs = self.upstreams = self.scope = self.children = None
+        self.cached = self.single = self.leader = self.options = None
+        self.unsettled_options = None
+
+    def __repr__(self) -> str:
+        return f"Job({self.number}, {self.task_name}, {self.status})"
+
