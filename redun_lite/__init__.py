@@ -1,0 +1,109 @@
+"""redun_lite: workflows as lazy expressions, cached and recorded, on the standard library alone.
+
+The public names are imported when they are first used, so that `python -m redun_lite --version`
+does not pay for the engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ._version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from ._config import Config as Config
+    from ._errors import RedunLiteError as RedunLiteError
+    from ._errors import UsageError as UsageError
+    from ._executor import AliasExecutor as AliasExecutor
+    from ._executor import Executor as Executor
+    from ._executor import LocalExecutor as LocalExecutor
+    from ._executor import register_executor as register_executor
+    from ._expr import Expression as Expression
+    from ._expr import SchedulerExpression as SchedulerExpression
+    from ._expr import SimpleExpression as SimpleExpression
+    from ._expr import TaskExpression as TaskExpression
+    from ._expr import ValueExpression as ValueExpression
+    from ._file import ContentDir as ContentDir
+    from ._file import ContentFile as ContentFile
+    from ._file import ContentFileSet as ContentFileSet
+    from ._file import Dir as Dir
+    from ._file import File as File
+    from ._file import FileSet as FileSet
+    from ._file import IDir as IDir
+    from ._file import IFile as IFile
+    from ._file import IFileSet as IFileSet
+    from ._fs import FileSystem as FileSystem
+    from ._promise import Promise as Promise
+    from ._scheduler import Scheduler as Scheduler
+    from ._scheduler import get_current_scheduler as get_current_scheduler
+    from ._scheduler import run as run
+    from ._task import CacheCheckValid as CacheCheckValid
+    from ._task import CacheResult as CacheResult
+    from ._task import CacheScope as CacheScope
+    from ._task import PartialTask as PartialTask
+    from ._task import Task as Task
+    from ._task import get_current_namespace as get_current_namespace
+    from ._task import get_task_registry as get_task_registry
+    from ._task import namespace as namespace
+    from ._task import task as task
+    from ._value import ProxyValue as ProxyValue
+    from ._value import TypeRegistry as TypeRegistry
+    from ._value import Value as Value
+    from ._value import get_type_registry as get_type_registry
+
+_MODULES = {
+    "_config": ("Config",),
+    "_errors": ("RedunLiteError", "UsageError"),
+    "_executor": ("AliasExecutor", "Executor", "LocalExecutor", "register_executor"),
+    "_expr": (
+        "Expression",
+        "SchedulerExpression",
+        "SimpleExpression",
+        "TaskExpression",
+        "ValueExpression",
+    ),
+    "_file": (
+        "ContentDir",
+        "ContentFile",
+        "ContentFileSet",
+        "Dir",
+        "File",
+        "FileSet",
+        "IDir",
+        "IFile",
+        "IFileSet",
+    ),
+    "_fs": ("FileSystem",),
+    "_promise": ("Promise",),
+    "_scheduler": ("Scheduler", "get_current_scheduler", "run"),
+    "_task": (
+        "CacheCheckValid",
+        "CacheResult",
+        "CacheScope",
+        "PartialTask",
+        "Task",
+        "get_current_namespace",
+        "get_task_registry",
+        "namespace",
+        "task",
+    ),
+    "_value": ("ProxyValue", "TypeRegistry", "Value", "get_type_registry"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

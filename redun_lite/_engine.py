@@ -1,0 +1,868 @@
+"""The engine: evaluates expressions to values, for one execution.
+
+Evaluation is a loop over three queues, and nothing in it recurses:
+
+* `ready` holds evaluations that have all they waited for; `advance` takes their next step.
+* `lookups` holds jobs whose key is known and whose result may be in the repository; they are
+  looked up many at a time, once nothing else is ready.
+* `inbox` is where executors put results, from their own threads.
+
+All state belongs to the thread that runs the loop, so there are no locks.
+
+A job goes through these steps: its options and arguments are evaluated (`_start`), its key is
+computed and an equal job in this execution is followed instead (`_identify`), the repository is
+asked (`_look_up`), else its function is submitted (`_submit`).  What comes back may hold
+expressions, which are evaluated in the scope of the job (`_reduce`); then it is recorded and its
+promise settles (`_finish`).
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections import deque
+from typing import Any, Callable, Iterable
+
+from ._db import CachedCall, CallRecord, JobRecord, Repository, TaskSet, ValueRecord, now
+from ._errors import CyclicDependency, HashError, RedunLiteError, TaskError
+from ._executor import Executor
+from ._expr import (
+    OPERATORS,
+    Expression,
+    SchedulerExpression,
+    SimpleExpression,
+    TaskExpression,
+    ValueExpression,
+    expressions_in,
+    key_of_expr,
+)
+from ._hash import digest, is_flat, key_of
+from ._job import (
+    CACHED,
+    CANCELLED,
+    DONE,
+    FAILED,
+    RUNNING,
+    Evaluation,
+    Job,
+    OperatorEvaluation,
+    Reporter,
+)
+from ._limits import Limits
+from ._promise import Promise
+from ._record import ErrorValue, has_hooks, load_value, make_value_record
+from ._schema import JOB_NUMBER_BITS
+from ._task import (
+    CacheCheckValid,
+    CacheResult,
+    CacheScope,
+    Task,
+    TaskOptions,
+    get_task_registry,
+    holds_expressions,
+)
+from ._value import get_type_registry, map_nested
+
+# Stages of a job.
+_START, _IDENTIFY, _FOLLOW, _RUN, _REDUCE = range(5)
+
+_SLICE = 512  # Steps between two looks at the inbox.
+_MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
+
+
+class Engine:
+    """Evaluates one expression, and all that it leads to.
+
+    Parameters
+    ----------
+    repository
+        Where past results are looked up and this execution is recorded.
+    executor_of
+        Gives an executor by name.
+    limits
+        Units of each resource.
+    execution_id
+        Row id of the execution.
+    cache
+        Whether results of earlier executions may be reused.
+    dryrun
+        Whether to stop short of running functions; what would run is in `would_run`.
+    overrides
+        Options that win over all others.
+    context
+        Context variables.
+    reporter
+        Is shown what happens.
+    scheduler
+        What scheduler tasks are given.
+    """
+
+    def __init__(
+        self,
+        repository: Repository,
+        executor_of: Callable[[str], Executor],
+        limits: dict[str, int],
+        execution_id: int = 0,
+        cache: bool = True,
+        dryrun: bool = False,
+        overrides: dict[str, Any] | None = None,
+        context: dict[str, Any] | None = None,
+        reporter: Reporter | None = None,
+        scheduler: Any = None,
+    ) -> None:
+        self.repository = repository
+        self.ready: deque[Evaluation] = deque()
+        self.lookups: list[Job] = []
+        self.inbox: queue.SimpleQueue[tuple[Job | None, Any, BaseException | None]] = (
+            queue.SimpleQueue()
+        )
+        self.counts = dict.fromkeys((RUNNING, DONE, CACHED, FAILED, CANCELLED), 0)
+        self.open: dict[Job, None] = {}  # Started and not ended, the oldest first.
+        self.would_run: list[Job] = []
+        self.failed: list[Job] = []
+        self.started = time.monotonic()
+        self._executor_of = executor_of
+        self._executors: dict[str, Executor] = {}
+        self._limits: Limits[Job] = Limits(limits)
+        self._cache = cache
+        self._dryrun = dryrun
+        self._overrides = overrides or {}
+        self._context = context or {}
+        self._reporter = reporter
+        self._scheduler = scheduler
+        self._registry = get_task_registry()
+        self._first_number = execution_id << JOB_NUMBER_BITS
+        self._number = self._first_number
+        self._equal: dict[bytes, Job] = {}  # The job for each evaluation key, for CSE.
+        self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
+        self._task_keys: dict[str, bytes] = {}
+        self._leaf_sets: dict[bytes, TaskSet] = {}
+        self._in_flight = 0
+        self._interrupted = False
+        self._shown_running: set[Job] = set()
+
+    # From other threads
+
+    def complete(self, job: Job, result: Any, error: BaseException | None) -> None:
+        """Take note, from any thread, of how the function of a job came out."""
+        self.inbox.put((job, result, error))
+
+    def interrupt(self) -> None:
+        """Stop submitting jobs, and end once those that run have ended."""
+        self._interrupted = True
+        self.inbox.put((None, None, None))
+
+    # The loop
+
+    @property
+    def total(self) -> int:
+        """Jobs that have come up so far."""
+        return self._number - self._first_number
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    def run(self, value: Any) -> Any:
+        """Return the value that an expression, or a nested value with expressions, comes to.
+
+        Raises
+        ------
+        BaseException
+            The first error that no task caught.
+        KeyboardInterrupt
+            `interrupt` was called.
+        """
+        root = OperatorEvaluation(self, ValueExpression(value), None)
+        try:
+            self._gather(root, value, None)
+            if root.missing == 0:
+                self.ready.append(root)
+            self._loop(root)
+            if not root.is_settled or root.is_rejected:
+                self._drain()
+        finally:
+            self._end()
+        if not root.is_settled:
+            raise KeyboardInterrupt
+        return root.value
+
+    def _loop(self, root: Evaluation) -> None:
+        ready = self.ready
+        inbox = self.inbox
+        repository = self.repository
+        while not root._settled and not self._interrupted:
+            for _ in range(min(len(ready), _SLICE)):
+                ready.popleft().resume()
+            completed = inbox.qsize()
+            for _ in range(completed):
+                self._receive(*inbox.get())
+            if self.lookups and (not ready or len(self.lookups) >= _SLICE):
+                self._look_up()
+            if repository.is_flush_due:
+                self._flush()
+            if self._reporter is not None:
+                self._reporter.tick(self)
+            if ready or completed or self.lookups:
+                continue
+            if root._settled or self._interrupted:
+                break
+            if self._in_flight == 0:
+                self._raise_deadlock(root)
+            self._flush()
+            self._wait()
+
+    def _wait(self) -> None:
+        """Sleep until an executor has something to say."""
+        timeout = 0.25 if self._reporter is None else self._reporter.interval
+        while True:
+            try:
+                self._receive(*self.inbox.get(timeout=timeout))
+                return
+            except queue.Empty:
+                self._flush()
+                if self._reporter is not None:
+                    self._reporter.tick(self)
+
+    def _receive(self, job: Job | None, result: Any, error: BaseException | None) -> None:
+        if job is None or job.stage != _RUN or job._settled:
+            return  # A wake-up, or a job that came back twice.
+        self._in_flight -= 1
+        self.counts[RUNNING] -= 1
+        options = job.options
+        assert options is not None
+        if options.limits:
+            self._limits.release(options.limits)
+            if not self._interrupted:
+                for waiting in self._limits.startable():
+                    self._launch(waiting)
+        if error is not None:
+            self._fail(job, error)
+        else:
+            self._reduce(job, result)
+
+    def _drain(self) -> None:
+        """Let the jobs that run come to their end, and record them; start no others."""
+        self._interrupted = True
+        if self._reporter is not None and self._in_flight:
+            self._reporter.draining(self)
+        while self._in_flight:
+            self._wait()
+
+    def _end(self) -> None:
+        """Record what became of jobs that have not ended."""
+        for job in self.open:
+            job.status = CANCELLED
+            self.counts[CANCELLED] += 1
+            self._record_job(job, now())
+        self.counts[RUNNING] = 0
+        self.open.clear()
+
+    def _flush(self) -> None:
+        """Hand what is recorded to the repository, with the jobs that have run for a while."""
+        if not self._dryrun:
+            shown = 0
+            for job in self.open:
+                shown += 1
+                if shown > _MAX_SHOWN_RUNNING:
+                    break
+                if job not in self._shown_running:
+                    self._shown_running.add(job)
+                    self._record_job(job, None)
+        self.repository.flush()
+
+    # Evaluation
+
+    def evaluate(self, expr: Expression[Any], parent: Job | None) -> Promise[Any]:
+        """Return the evaluation of an expression in the scope of a job.
+
+        One expression is evaluated once in a scope.
+        """
+        if parent is None:
+            scope = self._scope
+        else:
+            scope = parent.scope  # type: ignore[assignment]
+            if scope is None:
+                scope = parent.scope = {}
+        identity = id(expr)
+        node = scope.get(identity)
+        if node is not None:
+            return node
+        if type(expr) is TaskExpression:
+            self._number += 1
+            job = Job(self, expr, parent, self._number)
+            if parent is None:
+                job.context = self._context
+            elif parent.children is None:
+                parent.children = [job]
+            else:
+                parent.children.append(job)
+            node = job
+        else:
+            node = OperatorEvaluation(self, expr, parent)
+        scope[identity] = node
+        self.ready.append(node)
+        return node
+
+    def _gather(self, node: Evaluation, value: Any, scope: Job | None) -> list[Any]:
+        """Let a node wait for the expressions in a value; return their evaluations."""
+        evaluations = [self.evaluate(expr, scope) for expr in expressions_in(value)]
+        for evaluation in evaluations:
+            if not evaluation._settled:
+                node.missing += 1
+                evaluation.add_waiter(node)
+            elif evaluation._error is not None and node.failure is None:
+                node.failure = evaluation._error
+                self.ready.append(node)
+        return evaluations
+
+    def _substitute(self, value: Any, scope: Job | None) -> Any:
+        """Return a nested value with each expression replaced by what it came to."""
+        evaluations = self._scope if scope is None else scope.scope
+        assert evaluations is not None
+
+        def value_of(leaf: Any) -> Any:
+            return evaluations[id(leaf)]._value if isinstance(leaf, Expression) else leaf
+
+        return map_nested(value_of, value)
+
+    def advance(self, node: Evaluation) -> None:
+        """Take the next step of an evaluation that has all it waited for."""
+        if isinstance(node, Job):
+            if node.failure is not None:
+                self._fail(node, node.failure)
+            elif node.stage == _START:
+                self._start(node)
+            elif node.stage == _IDENTIFY:
+                self._identify(node)
+            elif node.stage == _REDUCE:
+                self._finish(node, self._substitute(node.single, node))
+            elif node.stage == _FOLLOW:
+                self._follow(node)
+        elif node.failure is not None:
+            node.reject(node.failure)
+        else:
+            assert isinstance(node, OperatorEvaluation)
+            self._operate(node)
+
+    def _operate(self, node: OperatorEvaluation) -> None:
+        """Evaluate an expression that is no task call."""
+        expr: Any = node.expr
+        if type(expr) is ValueExpression:
+            value = expr.value
+            node.fulfil(value if node.parent or is_flat(value) else self._substitute(value, None))
+        elif type(expr) is SimpleExpression:
+            if not node.gathered:
+                node.gathered = True
+                node.sources_in = self._gather(node, (expr.args, expr.kwargs), node.parent)
+                if node.missing or node.failure is not None:
+                    return
+            try:
+                args, kwargs = self._substitute((expr.args, expr.kwargs), node.parent)
+                node.fulfil(OPERATORS[expr.func_name](*args, **kwargs))
+            except Exception as error:
+                node.reject(_without_engine_frames(error))
+        elif isinstance(expr, SchedulerExpression):
+            self._run_scheduler_task(node, expr)
+        else:
+            node.reject(TaskError(f"cannot evaluate {expr!r}"))
+
+    def _run_scheduler_task(
+        self, node: OperatorEvaluation, expr: SchedulerExpression[Any]
+    ) -> None:
+        """Call a scheduler task; it may return a promise, or an expression to evaluate."""
+        try:
+            task = self._registry.find(expr.task_name)
+            outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
+        except Exception as error:
+            node.reject(_without_engine_frames(error))
+            return
+        if isinstance(outcome, Expression):
+            outcome = self.evaluate(outcome, node.parent)
+        if isinstance(outcome, Evaluation):
+            node.sources_in = [outcome]
+        node._follow(outcome)
+
+    def _start(self, job: Job) -> None:
+        """Evaluate the options and the arguments of a job."""
+        expr = job.expr
+        try:
+            task = job.task = self._registry.find(expr.task_name)
+            names = task.parameters.names
+            job.names = names
+            job.values = values = task.parameters.bind(expr.args, expr.kwargs)
+            self._set_options(job, task, expr)
+        except RedunLiteError as error:
+            self._fail(job, error)
+            return
+        job.stage = _IDENTIFY
+        if not is_flat(values):
+            job.upstreams = [self._gather(job, value, job.parent) for value in values]
+        if job.unsettled_options is not None:
+            self._gather(job, job.unsettled_options, job.parent)
+        if job.missing == 0 and job.failure is None:
+            self._identify(job)
+
+    def _set_options(self, job: Job, task: Task[Any, Any], expr: TaskExpression[Any]) -> None:
+        inherited = job.inherited
+        plain = not (expr.options or inherited or self._overrides)
+        if plain and not holds_expressions(task.base_options):
+            job.options = task.default_options()
+            if task.exported:
+                job.exported = {name: task.base_options[name] for name in task.exported}
+            return
+        options = {**task.base_options, **(inherited or {}), **expr.options, **self._overrides}
+        exported = (*task.exported, *expr.exported)
+        if exported:
+            job.exported = {**(inherited or {}), **{name: options[name] for name in exported}}
+        if holds_expressions(options):
+            job.unsettled_options = options
+        else:
+            job.options = TaskOptions(options, f"task {task.fullname}")
+
+    def _identify(self, job: Job) -> None:
+        """Compute the key of a job whose arguments are known, and look for an equal job."""
+        task = job.task
+        assert task is not None
+        values = job.values
+        try:
+            if job.unsettled_options is not None:
+                options = self._substitute(job.unsettled_options, job.parent)
+                job.options = TaskOptions(options, f"task {task.fullname}")
+            if job.upstreams is not None:
+                values = self._substitute(values, job.parent) if any(job.upstreams) else values
+                job.values = values = get_type_registry().preprocess(values, {"job": job})
+        except Exception as error:
+            self._fail(job, error)
+            return
+        options = job.options
+        assert options is not None
+        try:
+            keys = job.keys = (
+                [key_of(value) for value in values]
+                if job.upstreams is None
+                else self._argument_keys(job, values)
+            )
+        except HashError as error:
+            self._fail(job, error)
+            return
+        if options.config_args:
+            keys = [
+                key for name, key in zip(job.names, keys) if name not in options.config_args
+            ]
+        job.key = key = digest(task.key + b"".join(keys))
+        scope = options.cache_scope
+        if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
+            equal = self._equal.setdefault(key, job)
+            if equal is not job:
+                job.leader = equal
+                job.stage = _FOLLOW
+                if equal._settled:
+                    self._follow(job)
+                else:
+                    job.missing = 1
+                    equal.add_waiter(job)
+                return
+        if scope is CacheScope.BACKEND and self._cache:
+            self.lookups.append(job)
+        else:
+            self._submit(job)
+
+    def _argument_keys(self, job: Job, values: tuple[Any, ...]) -> list[bytes]:
+        keys = []
+        name = ""
+        try:
+            for name, value in zip(job.names, values):
+                keys.append(key_of_expr(value))
+        except HashError as error:
+            raise error.within(f"argument {name!r} of {job.task_name}") from None
+        return keys
+
+    def _follow(self, job: Job) -> None:
+        """End a job as the equal job did."""
+        leader = job.leader
+        assert leader is not None
+        if leader._error is not None:
+            self._fail(job, leader._error)
+            return
+        job.call = leader.call
+        job.status = CACHED
+        job.started = job.ended = now()
+        self._settle(job, leader._value)
+
+    # The cache
+
+    def _look_up(self) -> None:
+        """Ask the repository for the results of the jobs that wait for it."""
+        jobs, self.lookups = self.lookups, []
+        found = self.repository.look_up([job.key for job in jobs if job.key is not None])
+        for job in jobs:
+            calls = found.get(job.key) if found else None  # type: ignore[arg-type]
+            if calls is None or not self._replay(job, calls):
+                self._submit(job)
+
+    def _replay(self, job: Job, calls: list[CachedCall]) -> bool:
+        """Take a recorded result for a job, if one of them still holds."""
+        options = job.options
+        assert options is not None
+        job.started = now()
+        if options.check_valid is CacheCheckValid.SHALLOW and options.allows(CacheResult.ULTIMATE):
+            for cached in calls:
+                if self._replay_ultimate(job, cached):
+                    return True
+        if not options.allows(CacheResult.SINGLE):
+            return False
+        for cached in calls:
+            single = self._load_valid(cached.type_name, cached.data)
+            if single is not _INVALID:
+                job.cached = cached
+                job.status = CACHED
+                self.open[job] = None
+                self._reduce(job, single)
+                return True
+        return False
+
+    def _replay_ultimate(self, job: Job, cached: CachedCall) -> bool:
+        task_set = self.repository.look_up_task_set(cached.task_set_id)
+        current = self._task_keys
+        if len(current) != len(list(self._registry)):
+            current = self._task_keys = {task.fullname: task.key for task in self._registry}
+        if not task_set.tasks.issubset(current.values()):
+            return False
+        _, type_name, data = self.repository.look_up_value(cached.result_id)
+        value = self._load_valid(type_name, data)
+        if value is _INVALID:
+            return False
+        job.status = CACHED
+        job.call = self._recorded_call(job, cached, task_set)
+        job.ended = now()
+        self._settle(job, value)
+        return True
+
+    def _load_valid(self, type_name: str, data: bytes) -> Any:
+        """Return a recorded value, or `_INVALID` if it cannot be used any more."""
+        try:
+            value = load_value(type_name, data)
+            return value if get_type_registry().is_valid_nested(value) else _INVALID
+        except Exception:
+            # Its class was renamed, or a task inside it edited: as good as not recorded.
+            return _INVALID
+
+    def _recorded_call(self, job: Job, cached: CachedCall, task_set: TaskSet) -> CallRecord:
+        assert job.key is not None and job.task is not None
+        return CallRecord(job.key, cached.outcome, job.task, task_set, id=cached.id)
+
+    # Running
+
+    def _submit(self, job: Job) -> None:
+        """Start the function of a job, or let it wait for the resources it needs."""
+        if self._dryrun:
+            self.would_run.append(job)
+            return
+        options = job.options
+        assert options is not None
+        if options.limits:
+            try:
+                if not self._limits.acquire(job, options.limits):
+                    return
+            except TaskError as error:
+                self._fail(job, TaskError(f"task {job.task_name}: {error}"))
+                return
+        self._launch(job)
+
+    def _launch(self, job: Job) -> None:
+        task = job.task
+        options = job.options
+        assert task is not None and options is not None
+        job.args, job.kwargs = task.parameters.call_arguments(job.values)
+        job.status = RUNNING
+        job.stage = _RUN
+        job.started = now()
+        self.open[job] = None
+        self.counts[RUNNING] += 1
+        self._in_flight += 1
+        if self._reporter is not None:
+            self._reporter.job_started(job)
+        try:
+            executor = self._executors.get(options.executor)
+            if executor is None:
+                executor = self._executors[options.executor] = self._executor_of(options.executor)
+                executor.start()
+            if task.script:
+                executor.submit_script(job)
+            else:
+                executor.submit(job)
+        except Exception as error:
+            self.inbox.put((job, None, error))
+
+    def _reduce(self, job: Job, result: Any) -> None:
+        """Take the first result of a job, and evaluate the expressions in it."""
+        job.stage = _REDUCE
+        if not is_flat(result):
+            if has_hooks(result):
+                result = get_type_registry().postprocess(result, {"job": job})
+            job.single = result
+            if self._interrupted and expressions_in(result):
+                return
+            self._gather(job, result, job)
+            if job.missing or job.failure is not None:
+                return
+            if job.scope:
+                result = self._substitute(result, job)
+        else:
+            job.single = result
+        self._finish(job, result)
+
+    # Ending
+
+    def _finish(self, job: Job, value: Any) -> None:
+        """Record a job and settle its promise."""
+        try:
+            job.call = self._make_call(job, value)
+        except RedunLiteError as error:
+            self._fail(job, error)
+            return
+        if job.status is not CACHED:
+            job.status = DONE
+        job.ended = now()
+        self._settle(job, value)
+
+    def _settle(self, job: Job, value: Any) -> None:
+        self.counts[job.status] += 1
+        self.open.pop(job, None)
+        self._record_job(job, job.ended)
+        if self._reporter is not None:
+            self._reporter.job_ended(job)
+        job.forget()
+        job.fulfil(value)
+
+    def _fail(self, job: Job, error: BaseException) -> None:
+        """Record the error of a job and reject its promise."""
+        job.status = FAILED
+        job.ended = now()
+        job.started = job.started or job.ended
+        self.counts[FAILED] += 1
+        self.failed.append(job)
+        self.open.pop(job, None)
+        if job.task is not None:
+            if job.keys is not None and job.key is not None and job.leader is None:
+                try:
+                    self._record_failed_call(job, error)
+                except RedunLiteError:
+                    job.call = None  # An argument that cannot be stored is the error itself.
+            self._record_job(job, job.ended)
+        if self._reporter is not None:
+            self._reporter.job_ended(job, error)
+        job.forget()
+        job.reject(error)
+
+    def _record_job(self, job: Job, ended: int | None) -> None:
+        if self._dryrun or job.task is None:
+            return
+        parent = job.parent
+        self.repository.record_job(
+            JobRecord(
+                job.number,
+                None if parent is None else parent.number,
+                job.task,
+                job.call,
+                job.status,
+                job.started,
+                ended,
+            )
+        )
+
+    def _make_call(self, job: Job, value: Any) -> CallRecord:
+        """Return the call node of a job that came out well, and record it if it is new."""
+        task = job.task
+        key = job.key
+        cached = job.cached
+        assert task is not None and key is not None and job.keys is not None
+        children = job.children
+        if children is None:
+            task_set = self._leaf_set(task)
+            if cached is not None:
+                return self._recorded_call(job, cached, task_set)
+            single = result = self._value_record(
+                key_of(value) if is_flat(value) else self._result_key(job, value), value
+            )
+            outcome = int.from_bytes(result.key[:8], "little", signed=True)
+            calls: list[CallRecord] = []
+        else:
+            calls = [child.call for child in children if child.call is not None]
+            task_set = self._task_set(task, calls)
+            result_key = self._result_key(job, value)
+            outcome = _outcome(result_key, calls)
+            if cached is not None:
+                if cached.outcome == outcome:
+                    return self._recorded_call(job, cached, task_set)
+                single = ValueRecord(cached.digest, "", None, id=cached.single_id)
+            else:
+                single_key = self._result_key(job, job.single)
+                single = self._value_record(single_key, job.single)
+            result = self._value_record(result_key, value)
+        call = CallRecord(
+            key,
+            outcome,
+            task,
+            task_set,
+            single,
+            result,
+            job.names,
+            self._argument_records(job),
+            self._upstream_calls(job),
+            calls,
+            job.started,
+        )
+        if not self._dryrun:
+            self.repository.record_call(call)
+        return call
+
+    def _record_failed_call(self, job: Job, error: BaseException) -> None:
+        assert job.task is not None and job.key is not None
+        value = ErrorValue.from_error(error)
+        record = self._value_record(key_of(value), value)
+        job.call = CallRecord(
+            job.key,
+            int.from_bytes(digest(b"@error" + record.key)[:8], "little", signed=True),
+            job.task,
+            self._leaf_set(job.task),
+            None,
+            record,
+            job.names,
+            self._argument_records(job),
+            self._upstream_calls(job),
+            [child.call for child in job.children or () if child.call is not None],
+            job.started,
+        )
+        if not self._dryrun:
+            self.repository.record_call(job.call)
+
+    def _argument_records(self, job: Job) -> list[ValueRecord]:
+        name = ""
+        records = []
+        try:
+            for name, key, value in zip(job.names, job.keys or (), job.values):
+                records.append(self._value_record(key, value))
+        except HashError as error:
+            raise error.within(f"argument {name!r} of {job.task_name}") from None
+        return records
+
+    def _result_key(self, job: Job, value: Any) -> bytes:
+        try:
+            return key_of_expr(value)
+        except HashError as error:
+            raise error.within(f"result of {job.task_name}") from None
+
+    def _value_record(self, key: bytes, value: Any) -> ValueRecord:
+        repository = self.repository
+        record = repository.known_values.get(key)
+        if record is None:
+            record = make_value_record(key, value)
+            repository.remember(record)
+        return record
+
+    def _upstream_calls(self, job: Job) -> list[list[CallRecord]]:
+        if job.upstreams is None:
+            return []
+        return [_source_calls(evaluations) for evaluations in job.upstreams]
+
+    def _leaf_set(self, task: Task[Any, Any]) -> TaskSet:
+        task_set = self._leaf_sets.get(task.key)
+        if task_set is None:
+            task_set = self.repository.task_set(frozenset((task.key,)))
+            self._leaf_sets[task.key] = task_set
+        return task_set
+
+    def _task_set(self, task: Task[Any, Any], calls: Iterable[CallRecord]) -> TaskSet:
+        below = {call.task_set for call in calls}
+        own = self._leaf_set(task)
+        below.add(own)
+        if len(below) == 1:
+            return own
+        return self.repository.task_set(frozenset().union(*(part.tasks for part in below)))
+
+    # Deadlock
+
+    def _raise_deadlock(self, root: Evaluation) -> None:
+        """Raise the error that names the circle of jobs that wait for each other."""
+        if self._dryrun:
+            from ._errors import DryRunResult
+
+            names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
+            raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
+        path: list[Evaluation] = []
+        node: Evaluation | None = root
+        while node is not None and node not in path:
+            path.append(node)
+            node = self._awaited_by(node)
+        circle = path[path.index(node) :] if node is not None else path
+        names = [part.task_name for part in circle if isinstance(part, Job)]
+        while len(names) > 1 and names[-1] == names[0]:
+            names.pop()
+        raise CyclicDependency(
+            f"the result of {names[0]} depends on itself: {' → '.join([*names, names[0]])}; "
+            "change an argument from one call to the next, or end the recursion"
+        )
+
+    def _awaited_by(self, node: Evaluation) -> Evaluation | None:
+        """Return an evaluation that another one waits for."""
+        value: Any
+        scope = node.parent
+        if isinstance(node, Job):
+            if node.leader is not None:
+                return node.leader
+            value = node.values
+            if node.stage == _REDUCE:
+                value, scope = node.single, node
+        else:
+            expr: Any = node.expr
+            value = expr.value if type(expr) is ValueExpression else (expr.args, expr.kwargs)
+        evaluations = self._scope if scope is None else scope.scope or {}
+        for expr in expressions_in(value):
+            evaluation = evaluations.get(id(expr))
+            if evaluation is not None and not evaluation._settled:
+                return evaluation
+        return None
+
+
+class _Invalid:
+    """Stands for a recorded value that cannot be used."""
+
+
+_INVALID = _Invalid()
+
+
+def _outcome(result_key: bytes, calls: list[CallRecord]) -> int:
+    """Return the 64 bits that tell apart equal calls which came out differently."""
+    if calls:
+        below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
+        result_key = digest(result_key + b"".join(sorted(below)))
+    return int.from_bytes(result_key[:8], "little", signed=True)
+
+
+def _source_calls(evaluations: list[Evaluation]) -> list[CallRecord]:
+    """Return the calls whose results some evaluations are made of, each once."""
+    calls = []
+    seen: set[int] = set()
+    stack = list(reversed(evaluations))
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, Job):
+            if node.call is not None:
+                calls.append(node.call)
+        elif isinstance(node, OperatorEvaluation):
+            stack.extend(reversed(node.sources_in))
+    return calls
+
+
+def _without_engine_frames(error: BaseException) -> BaseException:
+    """Drop the engine's own frame from the traceback of an error that it caught."""
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    return error
+

@@ -1,0 +1,311 @@
+"""The scheduler: what a program makes to run workflows.
+
+It holds what outlives a single execution (configuration, repository, executors) and starts an
+`Engine` for each.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any, Iterable, TypeVar
+
+from ._config import Config
+from ._db import Repository, now
+from ._engine import Engine
+from ._errors import DryRunResult, NoCurrentScheduler, UsageError
+from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
+from ._expr import Expression
+from ._job import CANCELLED, DONE, FAILED, Reporter
+from ._record import trim_traceback
+
+if TYPE_CHECKING:
+    from ._job import Job
+    from ._promise import Promise
+
+T = TypeVar("T")
+
+
+class Scheduler:
+    """Runs workflows.
+
+    Parameters
+    ----------
+    config
+        The configuration; without one, executions are recorded in memory only.
+    backend
+        The repository, in place of the one that the configuration names.
+    executor
+        The executor named "default", in place of the configured one.
+    reporter
+        Is shown what happens while a workflow runs.
+
+    Examples
+    --------
+    >>> from redun_lite import Scheduler, task
+    >>> @task(namespace="docs", version="1")
+    ... def add(a, b):
+    ...     return a + b
+    >>> with Scheduler() as scheduler:
+    ...     scheduler.run(add(add(1, 2), 3))
+    6
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        backend: Repository | None = None,
+        executor: Executor | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        self.config = Config() if config is None else config
+        self.reporter = reporter
+        self._repository = backend
+        self._owns_repository = backend is None
+        self._engines: list[Engine] = []
+        self.executors: dict[str, Executor] = {}
+        self.add_executor(executor or LocalExecutor("default"), name="default")
+        self.add_executor(LocalExecutor("process", mode="process"))
+        for name, section in self.config.executors.items():
+            if name != "default" or executor is None:
+                self.add_executor(make_executor(section, self))
+
+    # Set-up
+
+    @property
+    def backend(self) -> Repository:
+        """The repository, opened when it is first needed."""
+        if self._repository is None:
+            self._repository = Repository(self.config.db_path())
+        return self._repository
+
+    def load(self, migrate: bool | None = None) -> Scheduler:
+        """Open the repository; return the scheduler."""
+        assert self.backend
+        return self
+
+    def add_executor(self, executor: Executor, name: str | None = None) -> None:
+        """Make an executor known under its name."""
+        executor.set_scheduler(self)
+        self.executors[name or executor.name] = executor
+
+    def get_executor(self, name: str) -> Executor:
+        """Return the executor of a name.
+
+        Raises
+        ------
+        ExecutorError
+            There is none; the message offers the nearest names.
+        """
+        executor = self.executors.get(name)
+        if executor is None:
+            raise unknown_executor(name, list(self.executors))
+        return executor
+
+    def close(self) -> None:
+        """Stop the executors' workers and close the repository."""
+        for executor in self.executors.values():
+            executor.stop()
+        if self._repository is not None and self._owns_repository:
+            repository, self._repository = self._repository, None
+            repository.close()
+
+    def __enter__(self) -> Scheduler:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Running
+
+    def run(
+        self,
+        expr: Expression[T] | T,
+        exec_argv: list[str] | None = None,
+        dryrun: bool = False,
+        cache: bool = True,
+        tags: Iterable[tuple[str, Any]] = (),
+        context: dict[str, Any] | None = None,
+        execution_id: str | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> T:
+        """Evaluate an expression, or a nested value that holds some, and return its value.
+
+        Parameters
+        ----------
+        expr
+            What to evaluate.
+        exec_argv
+            The command that is recorded for the execution.
+        dryrun
+            Whether to stop before the first function would run.
+        cache
+            Whether results of earlier executions may be reused.
+        tags
+            Keys and values that the execution is tagged with.
+        context
+            Context variables, over those of the configuration.
+        execution_id
+            UUID for the execution, in place of a random one.
+        options
+            Task options that win over all others.
+
+        Raises
+        ------
+        DryRunResult
+            In a dry run, some job would have run.
+        KeyboardInterrupt
+            The user pressed Ctrl-C.
+        BaseException
+            What a task raised, with the traceback of its own code.
+        """
+        identity = _checked_uuid(execution_id)
+        repository = self.backend
+        row_id = 0
+        if not dryrun:
+            argv = exec_argv if exec_argv is not None else ["scheduler.run", repr(expr)[:1000]]
+            row_id = repository.start_execution(identity, argv, now())
+            for key, value in tags:
+                repository.record_tag(identity, key, value)
+        engine = Engine(
+            repository,
+            self.get_executor,
+            self.config.limits,
+            row_id,
+            cache=cache and self.config.scheduler.cache,
+            dryrun=dryrun,
+            overrides=options,
+            context={**self.config.context(), **(context or {})},
+            reporter=self.reporter,
+            scheduler=self,
+        )
+        self._engines.append(engine)
+        if self.reporter is not None:
+            self.reporter.started(engine, identity)
+        status = FAILED
+        previous = set_current_scheduler(self)
+        try:
+            with _interrupts(engine):
+                value: T = engine.run(expr)
+            status = DONE
+            return value
+        except DryRunResult:
+            raise
+        except KeyboardInterrupt:
+            status = CANCELLED
+            raise
+        except BaseException as error:
+            trim_traceback(error)
+            raise
+        finally:
+            set_current_scheduler(previous)
+            self._engines.remove(engine)
+            if not dryrun:
+                repository.end_execution(row_id, status)
+            if self.reporter is not None:
+                self.reporter.ended(engine, status)
+
+    def evaluate(self, expr: Expression[Any], parent_job: Job | None = None) -> Promise[Any]:
+        """Return the promise of an expression's value, for scheduler tasks.
+
+        Parameters
+        ----------
+        expr
+            What to evaluate.
+        parent_job
+            The job in whose scope it is.
+        """
+        engine: Any = parent_job.run if parent_job is not None else self._engines[-1]
+        promise: Promise[Any] = engine.evaluate(expr, parent_job)
+        return promise
+
+    # Executors report here, from any thread.
+
+    def done_job(self, job: Job, result: Any) -> None:
+        """Take the result of a job's function."""
+        job.run.complete(job, result, None)
+
+    def reject_job(self, job: Job, error: BaseException) -> None:
+        """Take the error of a job's function."""
+        job.run.complete(job, None, error)
+
+
+def _checked_uuid(text: str | None) -> str:
+    if text is None:
+        return str(uuid.uuid4())
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        raise UsageError(f"an execution id is a UUID, not {text!r}") from None
+
+
+class _interrupts:
+    """While it lasts, a first Ctrl-C lets running jobs end, a second one does not wait."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._previous: Any = None
+        self._pressed = False
+
+    def __enter__(self) -> None:
+        # Only the main thread may, and a program that handles Ctrl-C itself keeps doing so.
+        if (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ):
+            self._previous = signal.signal(signal.SIGINT, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+
+    def _handle(self, *_: object) -> None:
+        if self._pressed:
+            raise KeyboardInterrupt
+        self._pressed = True
+        self._engine.interrupt()
+
+
+# The current scheduler
+
+_current = threading.local()
+
+
+def get_current_scheduler(required: bool = True) -> Scheduler | None:
+    """Return the scheduler that runs in this thread.
+
+    Raises
+    ------
+    NoCurrentScheduler
+        None does, and one is required.
+    """
+    scheduler: Scheduler | None = getattr(_current, "scheduler", None)
+    if scheduler is None and required:
+        raise NoCurrentScheduler("no scheduler runs here: make one with Scheduler()")
+    return scheduler
+
+
+def set_current_scheduler(scheduler: Scheduler | None) -> Scheduler | None:
+    """Set the scheduler of this thread; return the one before."""
+    previous = get_current_scheduler(required=False)
+    _current.scheduler = scheduler
+    return previous
+
+
+def run(expr: Expression[T] | T, config: Config | None = None, **options: Any) -> T:
+    """Evaluate an expression with a scheduler made for it; see `Scheduler.run`.
+
+    Examples
+    --------
+    >>> from redun_lite import run, task
+    >>> @task(namespace="docs", version="1")
+    ... def square(x):
+    ...     return x * x
+    >>> run([square(2), square(3)])
+    [4, 9]
+    """
+    with Scheduler(config) as scheduler:
+        return scheduler.run(expr, **options)
+
+
