@@ -221,7 +221,7 @@ class Canonicalizer:
             cls = type(value)
             encoder = _encoders.get(cls)
             if encoder is None:
-                encoder = _encoders[cls] = _choose_encoder(cls)
+                encoder = _encoders[cls] = _choose_encoder(cls, value)
             return encoder(self, value)
         finally:
             del self._depths[identity]
@@ -322,7 +322,7 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
     except RecursionError:
         raise
     except Exception as error:
-        raise HashError(f"cannot make a key of {cls.__name__}: {error}") from None
+        raise HashError(f"{cls.__name__} has no key ({error})") from None
     if isinstance(reduced, str):
         return _tag("global", f"{cls.__module__}:{reduced}")
     function, args, state, listitems, dictitems = (*reduced[:5], None, None, None)[:5]
@@ -363,7 +363,7 @@ def _plain_array(column: Any) -> tuple[str, Any]:
     return (str(column.dtype), column.to_numpy())
 
 
-def _choose_encoder(cls: type) -> Encoder:
+def _choose_encoder(cls: type, instance: Any) -> Encoder:
     """Decide how the instances of a class are encoded; asked once for each class."""
     for base in cls.__mro__:
         encoder = _registered.get(base) or _registered.get(f"{base.__module__}.{base.__qualname__}")
@@ -375,6 +375,10 @@ def _choose_encoder(cls: type) -> Encoder:
         return _encode_class
     if cls in copyreg.dispatch_table or not _is_plain_class(cls):
         return _encode_reduced
+    try:
+        instance.__reduce_ex__(4)
+    except TypeError as error:  # It has state in C that nobody can read: a lock, a socket.
+        raise HashError(f"{cls.__name__} has no key ({error})") from None
     return _encode_attributes
 
 

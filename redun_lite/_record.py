@@ -78,6 +78,20 @@ def is_engine_file(filename: str) -> bool:
     return filename.startswith(_HERE)
 
 
+class RemoteTraceback(Exception):
+    """The traceback that an error had in another process; shown as the error's cause."""
+
+    def __str__(self) -> str:
+        return f"\n{self.args[0]}"
+
+
+def show_remote_traceback(error: BaseException) -> None:
+    """Make Python print the traceback that an error brought from another process."""
+    remote = getattr(error, REMOTE_TRACEBACK, None)
+    if remote is not None and error.__cause__ is None:
+        error.__cause__ = RemoteTraceback(remote)
+
+
 def trim_traceback(error: BaseException) -> BaseException:
     """Drop the engine's frames from the top of an error's traceback; return the error."""
     frames = error.__traceback__

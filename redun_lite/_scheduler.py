@@ -18,7 +18,7 @@ from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression
 from ._job import CANCELLED, DONE, FAILED, Reporter
-from ._record import trim_traceback
+from ._record import show_remote_traceback, trim_traceback
 
 if TYPE_CHECKING:
     from ._job import Job
@@ -196,7 +196,7 @@ class Scheduler:
             status = CANCELLED
             raise
         except BaseException as error:
-            trim_traceback(error)
+            show_remote_traceback(trim_traceback(error))
             raise
         finally:
             set_current_scheduler(previous)

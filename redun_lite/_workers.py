@@ -1,0 +1,497 @@
+"""A pool of worker processes that outlives the death of any of them.
+
+One thread, the dispatcher, owns the workers and talks to each over a pipe of its own.  (A queue
+shared by all would be simpler, but a worker that is killed while it holds the queue's lock takes
+the others with it; `concurrent.futures` gives up its whole pool for that reason.)
+
+A worker is sent as many jobs ahead as it has lately finished in `AHEAD` seconds, so that small
+jobs do not wait for the dispatcher's turn at the interpreter lock.  In memory that they share, it
+notes which job it starts.  So when it dies, that job fails and those behind it go to others; and
+when it takes long over one, the dispatcher takes back those behind by lowering the number up to
+which it may go.
+
+Jobs travel as the name of their task and pickled arguments.  A forked worker has the parent's
+tasks; one that was spawned, or forked before a task was defined, imports the task's module, by path
+if it has no importable name.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections import deque
+from multiprocessing.connection import Connection, wait
+from typing import TYPE_CHECKING, Any, Sequence
+
+from ._db import now
+from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied
+from ._expr import dumps_expr, loads_expr
+from ._record import REMOTE_TRACEBACK, format_traceback, trim_traceback
+from ._task import get_task_registry
+
+if TYPE_CHECKING:
+    from ._job import Job
+
+AHEAD = 0.02
+"""Seconds of work that a worker is given ahead."""
+
+MAX_AHEAD = 64
+"""Most jobs that a worker is given ahead."""
+
+MAX_STILLBORN = 3
+"""Workers in a row that may die before they begin a job."""
+
+RECALL_INTERVAL = 0.1
+"""Seconds after which jobs behind a long one are taken back, if others are idle."""
+
+# What a worker answers about a job.
+_RESULT, _ERROR, _UNKNOWN = range(3)
+
+
+class ProcessPool:
+    """Runs jobs in processes.
+
+    Parameters
+    ----------
+    name
+        Name of the executor, for the processes' names.
+    max_workers
+        Most processes at a time; they are started as they are needed.
+    start_method
+        "fork", "spawn" or "forkserver".
+    """
+
+    def __init__(self, name: str, max_workers: int, start_method: str) -> None:
+        self._name = name
+        self._max_workers = max_workers
+        self._fork = start_method == "fork"
+        self._context: Any = multiprocessing.get_context(start_method)
+        self._backlog: deque[Job] = deque()
+        self._workers: list[_Worker] = []
+        self._wake_receiver, self._wake_sender = os.pipe()
+        os.set_blocking(self._wake_sender, False)
+        self._asleep = False
+        self._stopping = False
+        self._stillborn = 0
+        self._thread = threading.Thread(
+            target=self._dispatch, name=f"redun_lite-{name}", daemon=True
+        )
+        self._thread.start()
+
+    def submit(self, job: Job) -> None:
+        self._backlog.append(job)
+        if self._asleep:
+            self._wake()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._wake()
+        self._thread.join()
+        os.close(self._wake_receiver)
+        os.close(self._wake_sender)
+
+    def _wake(self) -> None:
+        self._asleep = False
+        try:
+            os.write(self._wake_sender, b"x")
+        except BlockingIOError:
+            pass  # It is full of wake-ups.
+
+    # The dispatcher
+
+    def _dispatch(self) -> None:
+        while not self._stopping:
+            try:
+                self._feed()
+                self._listen()
+            except Exception as error:  # Whatever it is, jobs must not be waited for in vain.
+                self._give_up(repr(error))
+        for worker in self._workers:
+            worker.stop()
+
+    def _give_up(self, reason: str) -> None:
+        """Fail all jobs that are waiting or running."""
+        self._stillborn = 0
+        jobs = list(self._backlog)
+        self._backlog.clear()
+        for worker in self._workers:
+            jobs += worker.sent.values()
+            worker.kill()
+        self._workers = []
+        for job in jobs:
+            job.run.complete(job, None, ExecutorError(f"executor {self._name!r}: {reason}"))
+
+    def _feed(self) -> None:
+        """Send jobs to the workers, those with the fewest first; start workers if all are busy."""
+        while self._backlog:
+            open_workers = [worker for worker in self._workers if worker.room > 0]
+            worker = min(open_workers, key=lambda worker: len(worker.sent), default=None)
+            if (worker is None or worker.sent) and len(self._workers) < self._max_workers:
+                worker = self._start_worker()
+            if worker is None:
+                return
+            # All workers get their share of what there is before one gets much.
+            share = -(-len(self._backlog) // len(self._workers))
+            self._send(worker, min(worker.room, share))
+
+    def _send(self, worker: _Worker, count: int) -> None:
+        messages = []
+        for _ in range(min(count, len(self._backlog))):
+            job = self._backlog.popleft()
+            if self._fork and worker.registry_version != get_task_registry().version:
+                if worker.sent:
+                    self._backlog.appendleft(job)
+                    worker.capacity = 0  # No more for it: it is replaced once it is done.
+                    break
+                self._replace(worker)
+                self._backlog.appendleft(job)
+                return
+            try:
+                messages.append(worker.take(job))
+            except RedunLiteError as error:
+                job.run.complete(job, None, error)
+        if messages:
+            try:
+                worker.connection.send_bytes(pickle.dumps(messages, pickle.HIGHEST_PROTOCOL))
+            except OSError:
+                self._bury(worker)
+
+    def _listen(self) -> None:
+        """Wait for answers, deaths and new jobs."""
+        self._asleep = True
+        if self._stopping or (self._backlog and self._can_send()):
+            self._asleep = False  # It came between feeding and lying down.
+            return
+        recallable = any(len(worker.sent) > 1 for worker in self._workers)
+        sources: list[Any] = [self._wake_receiver]
+        for worker in self._workers:
+            sources += [worker.connection, worker.process.sentinel]
+        events = wait(sources, RECALL_INTERVAL if recallable else None)
+        self._asleep = False
+        if self._wake_receiver in events:
+            os.read(self._wake_receiver, 65536)
+        for worker in list(self._workers):
+            if worker.connection in events:
+                self._hear(worker)
+            elif worker.process.sentinel in events:
+                self._bury(worker)
+        if recallable and not self._backlog:
+            self._recall()
+
+    def _can_send(self) -> bool:
+        return len(self._workers) < self._max_workers or any(
+            worker.room > 0 for worker in self._workers
+        )
+
+    def _hear(self, worker: _Worker) -> None:
+        """Take a worker's answers."""
+        try:
+            answers, seconds = pickle.loads(worker.connection.recv_bytes())
+        except (EOFError, OSError):
+            self._bury(worker)
+            return
+        worker.heard = time.monotonic()
+        for index, kind, started, data in answers:
+            job = worker.sent.pop(index, None)
+            if job is None:
+                continue  # It was taken back too late, and has run elsewhere.
+            job.started = started
+            self._pass_on(job, kind, data)
+        if answers:
+            self._stillborn = 0
+            pace = seconds / len(answers)
+            worker.capacity = max(1, min(MAX_AHEAD, int(AHEAD / max(pace, 1e-6))))
+        if not worker.sent and self._fork:
+            if worker.registry_version != get_task_registry().version and self._backlog:
+                self._replace(worker)
+
+    def _pass_on(self, job: Job, kind: int, data: Any) -> None:
+        error: BaseException | None = None
+        result = None
+        try:
+            if kind == _RESULT:
+                result = loads_expr(data)
+            elif kind == _UNKNOWN:
+                error = ExecutorError(data)
+            else:
+                error = _load_error(*data)
+        except Exception as failure:
+            error = ResultError(f"the result of {job.task_name} cannot be loaded: {failure}")
+        job.run.complete(job, result, error)
+
+    def _recall(self) -> None:
+        """Take jobs back from workers that are long over one, if others have nothing to do."""
+        idle = len(self._workers) < self._max_workers or any(
+            not worker.sent for worker in self._workers
+        )
+        if idle:
+            for worker in self._workers:
+                if len(worker.sent) > 1 and time.monotonic() - worker.heard >= RECALL_INTERVAL:
+                    self._backlog.extend(worker.take_back())
+
+    def _start_worker(self) -> _Worker:
+        worker = _Worker(self._context, self._name, [other.connection for other in self._workers])
+        self._workers.append(worker)
+        return worker
+
+    def _replace(self, worker: _Worker) -> None:
+        self._workers.remove(worker)
+        worker.stop()
+
+    def _bury(self, worker: _Worker) -> None:
+        """Fail the job that a dead worker was running; others get those that it had not begun."""
+        self._drain_answers(worker)
+        self._workers.remove(worker)
+        worker.process.join()
+        death = _describe_death(worker.process.exitcode)
+        running = worker.running
+        for index, job in sorted(worker.sent.items(), reverse=True):
+            if index == running:
+                message = f"the process that ran {job.task_name} {death}"
+                job.run.complete(job, None, WorkerDied(message))
+            else:
+                self._backlog.appendleft(job)
+        worker.connection.close()
+        if running < 0:
+            self._stillborn += 1
+            if self._stillborn >= MAX_STILLBORN:
+                self._give_up(
+                    f"its processes cannot start, the last {death}; under start_method spawn, "
+                    "a script needs `if __name__ == '__main__':` around what runs workflows"
+                )
+
+    def _drain_answers(self, worker: _Worker) -> None:
+        try:
+            while worker.connection.poll():
+                answers, _ = pickle.loads(worker.connection.recv_bytes())
+                for index, kind, started, data in answers:
+                    job = worker.sent.pop(index, None)
+                    if job is not None:
+                        job.started = started
+                        self._pass_on(job, kind, data)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            pass
+
+
+class _Worker:
+    """The dispatcher's side of a worker process.
+
+    Attributes
+    ----------
+    sent
+        Jobs that it has and has not answered, by their index among all it was ever sent.
+    capacity
+        How many it should have at most.
+    """
+
+    def __init__(self, context: Any, name: str, others: Sequence[Connection]) -> None:
+        self.registry_version = get_task_registry().version
+        self.sent: dict[int, Job] = {}
+        self.capacity = 1
+        self.heard = time.monotonic()
+        self._next = 0
+        self._board = context.RawArray("q", [-1, sys.maxsize])  # The index started, the limit.
+        self.connection, theirs = context.Pipe()
+        inherited = [self.connection, *others] if context.get_start_method() == "fork" else []
+        self.process = context.Process(
+            target=_work,
+            args=(theirs, self._board, inherited, sys.path),
+            name=f"redun_lite-{name}",
+            daemon=True,
+        )
+        with warnings.catch_warnings():
+            # Python warns of forking beside threads, which may hold locks.  The child only runs
+            # the loop below, and touches nothing of this process but the registry of tasks.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.process.start()
+        theirs.close()
+
+    @property
+    def room(self) -> int:
+        """How many jobs more it may be sent."""
+        return self.capacity - len(self.sent)
+
+    @property
+    def running(self) -> int:
+        """Index of the job that it started last."""
+        return int(self._board[0])
+
+    def take(self, job: Job) -> tuple[Any, ...]:
+        """Count a job as sent, and return the message that says it."""
+        task = job.task
+        assert task is not None
+        data = dumps_expr((job.args, job.kwargs or {}))
+        if not self.sent:
+            self.heard = time.monotonic()
+        index = self._next
+        self._next += 1
+        self.sent[index] = job
+        return (index, task.fullname, task.key, task.load_module, task.defined_in, data)
+
+    def take_back(self) -> list[Job]:
+        """Return the jobs that it has not begun, and keep it from beginning them."""
+        running = self.running
+        self._board[1] = running + 1
+        begun = max(running, self.running)  # It may just have begun another one.
+        taken = [index for index in self.sent if index > begun]
+        jobs = [self.sent.pop(index) for index in taken]
+        # What it is sent from here on has higher numbers than what it must skip.
+        self.connection.send_bytes(pickle.dumps(("resume", self._next)))
+        self.capacity = 1
+        return jobs
+
+    def stop(self) -> None:
+        """Let it end after what it is running."""
+        try:
+            self.connection.send_bytes(b"")
+        except OSError:
+            pass
+        self.connection.close()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.process.kill()
+        self.connection.close()
+
+
+def _describe_death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        try:
+            name = signal.Signals(-exitcode).name
+        except ValueError:
+            name = f"signal {-exitcode}"
+        hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+        return f"was killed by {name}{hint}"
+    return f"ended with exit status {exitcode} before the task returned"
+
+
+# In the worker process
+
+
+def _work(
+    connection: Connection, board: Any, inherited: Sequence[Connection], path: list[str]
+) -> None:
+    """Run jobs until told to stop, or until the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle.
+    for other in inherited:
+        other.close()  # Else the pipe would stay open when the parent dies.
+    sys.path[:] = path
+    try:
+        while True:
+            data = connection.recv_bytes()
+            if not data:
+                break
+            messages = pickle.loads(data)
+            if messages[0] == "resume":
+                board[1] = sys.maxsize
+                continue
+            _run_jobs(connection, board, messages)
+    except (EOFError, OSError, KeyboardInterrupt):
+        pass
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(0)  # The parent's open files and exit handlers are not ours to run.
+
+
+def _run_jobs(connection: Connection, board: Any, messages: list[tuple[Any, ...]]) -> None:
+    """Run jobs in order; answer at the end, and whenever the last answer is some time ago."""
+    answers: list[tuple[int, int, int, Any]] = []
+    last = time.perf_counter()
+    for index, fullname, key, module, file, data in messages:
+        if index >= board[1]:
+            continue
+        board[0] = index
+        started = now()
+        kind, payload = _run_job(fullname, key, module, file, data)
+        answers.append((index, kind, started, payload))
+        moment = time.perf_counter()
+        if moment - last >= AHEAD / 4:
+            connection.send_bytes(pickle.dumps((answers, moment - last)))
+            answers = []
+            last = moment
+    if answers:
+        connection.send_bytes(pickle.dumps((answers, time.perf_counter() - last)))
+
+
+def _run_job(fullname: str, key: bytes, module: str, file: str, data: bytes) -> tuple[int, Any]:
+    """Run one job; return the kind of answer and its data."""
+    try:
+        task = _find_task(fullname, key, module, file)
+    except Exception as error:
+        return _UNKNOWN, f"a worker process cannot load task {fullname}: {error}"
+    try:
+        args, kwargs = loads_expr(data)
+        result = task.func(*args, **kwargs)
+    except BaseException as error:
+        return _ERROR, _dump_error(error)
+    try:
+        return _RESULT, dumps_expr(result)
+    except RedunLiteError as error:
+        return _ERROR, _dump_error(ResultError(f"result of {fullname}: {error}"))
+
+
+def _find_task(fullname: str, key: bytes, module: str, file: str) -> Any:
+    registry = get_task_registry()
+    task = registry.get(fullname)
+    if task is None or task.key != key:
+        _import_module(module, file)
+        task = registry.get(fullname)
+    if task is None:
+        raise ExecutorError(f"importing {module} ({file}) does not define it")
+    if task.key != key:
+        raise ExecutorError(f"{file} has changed since the run began")
+    return task
+
+
+def _import_module(name: str, file: str) -> None:
+    """Import a module by name, or from its file if the name leads elsewhere or nowhere."""
+    from importlib import import_module
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    if name not in sys.modules and name != "__main__":
+        try:
+            found = import_module(name)
+            if getattr(found, "__file__", None) == file or not os.path.exists(file):
+                return
+        except ImportError:
+            pass
+    elif getattr(sys.modules.get(name), "__file__", None) == file:
+        return
+    if not os.path.exists(file):
+        raise ExecutorError(f"there is no file {file}")
+    spec = spec_from_file_location("__mp_main__" if name == "__main__" else name, file)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+
+
+def _dump_error(error: BaseException) -> tuple[bytes | None, str, str, str]:
+    """Return an error pickled if it can be, and in words."""
+    trim_traceback(error)
+    text = format_traceback(error)
+    try:
+        data: bytes | None = dumps_expr(error)
+        loads_expr(data or b"")
+    except Exception:
+        data = None
+    return data, type(error).__qualname__, str(error), text
+
+
+def _load_error(data: bytes | None, name: str, message: str, text: str) -> BaseException:
+    error: BaseException
+    if data is None:
+        error = ResultError(f"{name}: {message} (the error itself could not be pickled)")
+    else:
+        error = loads_expr(data)
+    setattr(error, REMOTE_TRACEBACK, text)
+    return error
