@@ -110,13 +110,35 @@ class TaskSet:
         self.id: int | None = None
 
 
-class CallRecord:
-    """A call node.
+class CallNode:
+    """A call, as others refer to it.
 
     Attributes
     ----------
     key, outcome
         What identifies it; see `_schema`.
+    task_set
+        The tasks at and below the call.
+    id
+        Row id, once it has one.
+    """
+
+    __slots__ = ("id", "key", "outcome", "task_set")
+
+    def __init__(self, key: bytes, outcome: int, task_set: TaskSet, id: int | None = None) -> None:
+        self.key = key
+        self.outcome = outcome
+        self.task_set = task_set
+        self.id = id
+
+
+class CallRecord(NamedTuple):
+    """A call to be recorded.
+
+    Attributes
+    ----------
+    node
+        What others refer to.
     task
         The task called.
     single, result
@@ -127,44 +149,19 @@ class CallRecord:
         For each argument, the calls whose results it was made of.
     children
         The calls below, in order.
-    task_set
-        The tasks at and below the call.
     computed
         Time in microseconds since 1970.
-    id
-        Row id, once it has one.
     """
 
-    __slots__ = ("arguments", "children", "computed", "id", "key", "names", "outcome", "result")
-    __slots__ += ("single", "task", "task_set", "upstreams")
-
-    def __init__(
-        self,
-        key: bytes,
-        outcome: int,
-        task: Task[Any, Any],
-        task_set: TaskSet,
-        single: ValueRecord | None = None,
-        result: ValueRecord | None = None,
-        names: tuple[str, ...] = (),
-        arguments: Sequence[ValueRecord] = (),
-        upstreams: Sequence[Sequence[CallRecord]] = (),
-        children: Sequence[CallRecord] = (),
-        computed: int = 0,
-        id: int | None = None,
-    ) -> None:
-        self.key = key
-        self.outcome = outcome
-        self.task = task
-        self.task_set = task_set
-        self.single = single
-        self.result = result
-        self.names = names
-        self.arguments = arguments
-        self.upstreams = upstreams
-        self.children = children
-        self.computed = computed
-        self.id = id
+    node: CallNode
+    task: Task[Any, Any]
+    single: ValueRecord | None
+    result: ValueRecord
+    names: tuple[str, ...]
+    arguments: Sequence[ValueRecord]
+    upstreams: Sequence[Sequence[CallNode]]
+    children: Sequence[CallNode]
+    computed: int
 
 
 class JobRecord(NamedTuple):
@@ -173,7 +170,7 @@ class JobRecord(NamedTuple):
     number: int
     parent: int | None
     task: Task[Any, Any]
-    call: CallRecord | None
+    call: CallNode | None
     status: str
     started: int
     ended: int | None
@@ -672,21 +669,22 @@ class _Writer:
         last = _last_id(connection, "call")
         known: dict[tuple[bytes, int], int] = {}
         if last:
-            for rows in _select_in(connection, SELECT_CALL_IDS, [call.key for call in calls]):
+            for rows in _select_in(connection, SELECT_CALL_IDS, [call.node.key for call in calls]):
                 for key, outcome, row_id in rows:
                     known[key, outcome] = row_id
         new = []
         again = []
         # In order of their keys, which is the order of the index.
         for call in sorted(calls, key=_call_identity):
-            identity = (call.key, call.outcome)
+            node = call.node
+            identity = (node.key, node.outcome)
             row_id = known.get(identity)
             if row_id is None:
                 last += 1
-                call.id = known[identity] = last
+                node.id = known[identity] = last
                 new.append(call)
             else:
-                call.id = row_id
+                node.id = row_id
                 again.append((call.computed, row_id))
         if again:
             connection.executemany(UPDATE_COMPUTED, again)
@@ -698,34 +696,28 @@ class _Writer:
         upstreams = []
         children = []
         task_id = self._task_id
-        for call in calls:
-            result = call.result
-            assert result is not None
+        for node, task, single, result, names, values, sources, below, computed in calls:
+            call_id = node.id
             rows.append(
                 (
-                    call.id,
-                    call.key,
-                    call.outcome,
-                    task_id(connection, call.task),
-                    call.single and call.single.id,
+                    call_id,
+                    node.key,
+                    node.outcome,
+                    task_id(connection, task),
+                    single and single.id,
                     result.id,
-                    call.task_set.id or self._task_set_id(connection, call.task_set),
-                    call.computed,
+                    node.task_set.id or self._task_set_id(connection, node.task_set),
+                    computed,
                 )
             )
             position = 0
-            for name, value in zip(call.names, call.arguments):
-                arguments.append((call.id, position, name, value.id))
+            for name, value in zip(names, values):
+                arguments.append((call_id, position, name, value.id))
                 position += 1
-            for position, sources in enumerate(call.upstreams):
-                upstreams += [(call.id, position, source.id) for source in sources]
-            if call.children:
-                children += [
-                    (call.id, position, child.id) for position, child in enumerate(call.children)
-                ]
-            # Nobody needs these any more, and there may be a million of them.
-            call.single = call.result = None
-            call.names = call.arguments = call.upstreams = call.children = ()
+            for position, upstream in enumerate(sources):
+                upstreams += [(call_id, position, source.id) for source in upstream]
+            if below:
+                children += [(call_id, position, child.id) for position, child in enumerate(below)]
         _insert(connection, INSERT_CALL, rows)
         _insert(connection, INSERT_ARGUMENT, arguments)
         _insert(connection, INSERT_UPSTREAM, upstreams)
@@ -774,7 +766,7 @@ class _Writer:
 
 
 def _call_identity(call: CallRecord) -> tuple[bytes, int]:
-    return (call.key, call.outcome)
+    return (call.node.key, call.node.outcome)
 
 
 def _last_id(connection: sqlite3.Connection, table: str) -> int:

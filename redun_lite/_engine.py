@@ -18,12 +18,22 @@ promise settles (`_finish`).
 
 from __future__ import annotations
 
+import gc
 import queue
 import time
 from collections import deque
 from typing import Any, Callable, Iterable
 
-from ._db import CachedCall, CallRecord, JobRecord, Repository, TaskSet, ValueRecord, now
+from ._db import (
+    CachedCall,
+    CallNode,
+    CallRecord,
+    JobRecord,
+    Repository,
+    TaskSet,
+    ValueRecord,
+    now,
+)
 from ._errors import CyclicDependency, HashError, RedunLiteError, TaskError
 from ._executor import Executor
 from ._expr import (
@@ -47,6 +57,7 @@ from ._job import (
     Job,
     OperatorEvaluation,
     Reporter,
+    TaskEvaluation,
 )
 from ._limits import Limits
 from ._promise import Promise
@@ -64,10 +75,12 @@ from ._task import (
 from ._value import get_type_registry, map_nested
 
 # Stages of a job.
-_START, _IDENTIFY, _FOLLOW, _RUN, _REDUCE = range(5)
+_IDENTIFY, _FOLLOW, _RUN, _REDUCE = range(1, 5)
 
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
+_COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
+_MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
 class Engine:
@@ -120,6 +133,7 @@ class Engine:
         self.open: dict[Job, None] = {}  # Started and not ended, the oldest first.
         self.would_run: list[Job] = []
         self.failed: list[Job] = []
+        self.total = 0
         self.started = time.monotonic()
         self._executor_of = executor_of
         self._executors: dict[str, Executor] = {}
@@ -131,9 +145,8 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self._registry = get_task_registry()
-        self._first_number = execution_id << JOB_NUMBER_BITS
-        self._number = self._first_number
-        self._equal: dict[bytes, Job] = {}  # The job for each evaluation key, for CSE.
+        self._number = execution_id << JOB_NUMBER_BITS
+        self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
         self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
         self._task_keys: dict[str, bytes] = {}
         self._leaf_sets: dict[bytes, TaskSet] = {}
@@ -155,11 +168,6 @@ class Engine:
     # The loop
 
     @property
-    def total(self) -> int:
-        """Jobs that have come up so far."""
-        return self._number - self._first_number
-
-    @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started
@@ -175,6 +183,11 @@ class Engine:
             `interrupt` was called.
         """
         root = OperatorEvaluation(self, ValueExpression(value), None)
+        thresholds = gc.get_threshold()
+        if thresholds[0]:
+            # A run keeps what it makes, and its objects form no cycles: looking through all of
+            # them again and again finds nothing, and costs a quarter of a large run.
+            gc.set_threshold(max(thresholds[0], _COLLECT_AFTER), *thresholds[1:])
         try:
             self._gather(root, value, None)
             if root.missing == 0:
@@ -183,6 +196,7 @@ class Engine:
             if not root.is_settled or root.is_rejected:
                 self._drain()
         finally:
+            gc.set_threshold(*thresholds)
             self._end()
         if not root.is_settled:
             raise KeyboardInterrupt
@@ -226,7 +240,7 @@ class Engine:
                     self._reporter.tick(self)
 
     def _receive(self, job: Job | None, result: Any, error: BaseException | None) -> None:
-        if job is None or job.stage != _RUN or job._settled:
+        if job is None or job.stage != _RUN or job.evaluation._settled:
             return  # A wake-up, or a job that came back twice.
         self._in_flight -= 1
         self.counts[RUNNING] -= 1
@@ -290,15 +304,13 @@ class Engine:
         if node is not None:
             return node
         if type(expr) is TaskExpression:
-            self._number += 1
-            job = Job(self, expr, parent, self._number)
-            if parent is None:
-                job.context = self._context
-            elif parent.children is None:
-                parent.children = [job]
-            else:
-                parent.children.append(job)
-            node = job
+            self.total += 1
+            node = call = TaskEvaluation(self, expr, parent)
+            if parent is not None:
+                if parent.children is None:
+                    parent.children = [call]
+                else:
+                    parent.children.append(call)
         else:
             node = OperatorEvaluation(self, expr, parent)
         scope[identity] = node
@@ -329,17 +341,18 @@ class Engine:
 
     def advance(self, node: Evaluation) -> None:
         """Take the next step of an evaluation that has all it waited for."""
-        if isinstance(node, Job):
-            if node.failure is not None:
-                self._fail(node, node.failure)
-            elif node.stage == _START:
+        if isinstance(node, TaskEvaluation):
+            job = node.job
+            if job is None:
                 self._start(node)
-            elif node.stage == _IDENTIFY:
-                self._identify(node)
-            elif node.stage == _REDUCE:
-                self._finish(node, self._substitute(node.single, node))
-            elif node.stage == _FOLLOW:
-                self._follow(node)
+            elif node.failure is not None:
+                self._fail(job, node.failure)
+            elif job.stage == _IDENTIFY:
+                self._identify(job)
+            elif job.stage == _REDUCE:
+                self._finish(job, self._substitute(job.single, job))
+            elif job.stage == _FOLLOW:
+                self._follow(job)
         elif node.failure is not None:
             node.reject(node.failure)
         else:
@@ -384,9 +397,13 @@ class Engine:
             node.sources_in = [outcome]
         node._follow(outcome)
 
-    def _start(self, job: Job) -> None:
-        """Evaluate the options and the arguments of a job."""
-        expr = job.expr
+    def _start(self, node: TaskEvaluation) -> None:
+        """Make the job of a call, and evaluate its options and arguments."""
+        expr = node.expr
+        self._number += 1
+        parent = node.parent
+        context = self._context if parent is None else parent.context
+        job = node.job = Job(node, self._number, context)
         try:
             task = job.task = self._registry.find(expr.task_name)
             names = task.parameters.names
@@ -398,10 +415,10 @@ class Engine:
             return
         job.stage = _IDENTIFY
         if not is_flat(values):
-            job.upstreams = [self._gather(job, value, job.parent) for value in values]
+            job.upstreams = [self._gather(node, value, parent) for value in values]
         if job.unsettled_options is not None:
-            self._gather(job, job.unsettled_options, job.parent)
-        if job.missing == 0 and job.failure is None:
+            self._gather(node, job.unsettled_options, parent)
+        if node.missing == 0 and node.failure is None:
             self._identify(job)
 
     def _set_options(self, job: Job, task: Task[Any, Any], expr: TaskExpression[Any]) -> None:
@@ -454,15 +471,16 @@ class Engine:
         job.key = key = digest(task.key + b"".join(keys))
         scope = options.cache_scope
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
-            equal = self._equal.setdefault(key, job)
-            if equal is not job:
+            node = job.evaluation
+            equal = self._equal.setdefault(key, node)
+            if equal is not node:
                 job.leader = equal
                 job.stage = _FOLLOW
                 if equal._settled:
                     self._follow(job)
                 else:
-                    job.missing = 1
-                    equal.add_waiter(job)
+                    node.missing = 1
+                    equal.add_waiter(node)
                 return
         if scope is CacheScope.BACKEND and self._cache:
             self.lookups.append(job)
@@ -486,7 +504,7 @@ class Engine:
         if leader._error is not None:
             self._fail(job, leader._error)
             return
-        job.call = leader.call
+        job.evaluation.call = leader.call
         job.status = CACHED
         job.started = job.ended = now()
         self._settle(job, leader._value)
@@ -535,7 +553,7 @@ class Engine:
         if value is _INVALID:
             return False
         job.status = CACHED
-        job.call = self._recorded_call(job, cached, task_set)
+        job.evaluation.call = self._recorded_node(job, cached, task_set)
         job.ended = now()
         self._settle(job, value)
         return True
@@ -549,9 +567,9 @@ class Engine:
             # Its class was renamed, or a task inside it edited: as good as not recorded.
             return _INVALID
 
-    def _recorded_call(self, job: Job, cached: CachedCall, task_set: TaskSet) -> CallRecord:
-        assert job.key is not None and job.task is not None
-        return CallRecord(job.key, cached.outcome, job.task, task_set, id=cached.id)
+    def _recorded_node(self, job: Job, cached: CachedCall, task_set: TaskSet) -> CallNode:
+        assert job.key is not None
+        return CallNode(job.key, cached.outcome, task_set, cached.id)
 
     # Running
 
@@ -562,6 +580,12 @@ class Engine:
             return
         options = job.options
         assert options is not None
+        try:
+            # Before the function runs, for it may change them, or fail to be stored.
+            job.records = self._argument_records(job)
+        except HashError as error:
+            self._fail(job, error)
+            return
         if options.limits:
             try:
                 if not self._limits.acquire(job, options.limits):
@@ -605,8 +629,9 @@ class Engine:
             job.single = result
             if self._interrupted and expressions_in(result):
                 return
-            self._gather(job, result, job)
-            if job.missing or job.failure is not None:
+            node = job.evaluation
+            self._gather(node, result, job)
+            if node.missing or node.failure is not None:
                 return
             if job.scope:
                 result = self._substitute(result, job)
@@ -619,7 +644,7 @@ class Engine:
     def _finish(self, job: Job, value: Any) -> None:
         """Record a job and settle its promise."""
         try:
-            job.call = self._make_call(job, value)
+            job.evaluation.call = self._make_call(job, value)
         except RedunLiteError as error:
             self._fail(job, error)
             return
@@ -634,8 +659,9 @@ class Engine:
         self._record_job(job, job.ended)
         if self._reporter is not None:
             self._reporter.job_ended(job)
-        job.forget()
-        job.fulfil(value)
+        node = job.evaluation
+        node.job = None
+        node.fulfil(value)
 
     def _fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
@@ -643,19 +669,18 @@ class Engine:
         job.ended = now()
         job.started = job.started or job.ended
         self.counts[FAILED] += 1
-        self.failed.append(job)
+        if len(self.failed) < _MAX_SHOWN_FAILED:
+            self.failed.append(job)
         self.open.pop(job, None)
         if job.task is not None:
-            if job.keys is not None and job.key is not None and job.leader is None:
-                try:
-                    self._record_failed_call(job, error)
-                except RedunLiteError:
-                    job.call = None  # An argument that cannot be stored is the error itself.
+            if job.records is not None:
+                self._record_failed_call(job, error)
             self._record_job(job, job.ended)
         if self._reporter is not None:
             self._reporter.job_ended(job, error)
-        job.forget()
-        job.reject(error)
+        node = job.evaluation
+        node.job = None
+        node.reject(error)
 
     def _record_job(self, job: Job, ended: int | None) -> None:
         if self._dryrun or job.task is None:
@@ -666,14 +691,14 @@ class Engine:
                 job.number,
                 None if parent is None else parent.number,
                 job.task,
-                job.call,
+                job.evaluation.call,
                 job.status,
                 job.started,
                 ended,
             )
         )
 
-    def _make_call(self, job: Job, value: Any) -> CallRecord:
+    def _make_call(self, job: Job, value: Any) -> CallNode:
         """Return the call node of a job that came out well, and record it if it is new."""
         task = job.task
         key = job.key
@@ -683,12 +708,10 @@ class Engine:
         if children is None:
             task_set = self._leaf_set(task)
             if cached is not None:
-                return self._recorded_call(job, cached, task_set)
-            single = result = self._value_record(
-                key_of(value) if is_flat(value) else self._result_key(job, value), value
-            )
+                return self._recorded_node(job, cached, task_set)
+            single = result = self._result_record(job, value)
             outcome = int.from_bytes(result.key[:8], "little", signed=True)
-            calls: list[CallRecord] = []
+            calls: list[CallNode] = []
         else:
             calls = [child.call for child in children if child.call is not None]
             task_set = self._task_set(task, calls)
@@ -696,48 +719,48 @@ class Engine:
             outcome = _outcome(result_key, calls)
             if cached is not None:
                 if cached.outcome == outcome:
-                    return self._recorded_call(job, cached, task_set)
+                    return self._recorded_node(job, cached, task_set)
                 single = ValueRecord(cached.digest, "", None, id=cached.single_id)
             else:
-                single_key = self._result_key(job, job.single)
-                single = self._value_record(single_key, job.single)
+                single = self._result_record(job, job.single)
             result = self._value_record(result_key, value)
+        node = CallNode(key, outcome, task_set)
+        if self._dryrun:
+            return node
         call = CallRecord(
-            key,
-            outcome,
+            node,
             task,
-            task_set,
             single,
             result,
             job.names,
-            self._argument_records(job),
+            job.records or self._argument_records(job),
             self._upstream_calls(job),
             calls,
             job.started,
         )
-        if not self._dryrun:
-            self.repository.record_call(call)
-        return call
+        self.repository.record_call(call)
+        return node
 
     def _record_failed_call(self, job: Job, error: BaseException) -> None:
         assert job.task is not None and job.key is not None
         value = ErrorValue.from_error(error)
         record = self._value_record(key_of(value), value)
-        job.call = CallRecord(
-            job.key,
-            int.from_bytes(digest(b"@error" + record.key)[:8], "little", signed=True),
+        outcome = int.from_bytes(digest(b"@error" + record.key)[:8], "little", signed=True)
+        node = CallNode(job.key, outcome, self._leaf_set(job.task))
+        call = CallRecord(
+            node,
             job.task,
-            self._leaf_set(job.task),
             None,
             record,
             job.names,
-            self._argument_records(job),
+            job.records or (),
             self._upstream_calls(job),
             [child.call for child in job.children or () if child.call is not None],
             job.started,
         )
         if not self._dryrun:
-            self.repository.record_call(job.call)
+            self.repository.record_call(call)
+            job.evaluation.call = node
 
     def _argument_records(self, job: Job) -> list[ValueRecord]:
         name = ""
@@ -755,6 +778,14 @@ class Engine:
         except HashError as error:
             raise error.within(f"result of {job.task_name}") from None
 
+    def _result_record(self, job: Job, value: Any) -> ValueRecord:
+        if is_flat(value):
+            return self._value_record(key_of(value), value)
+        try:
+            return self._value_record(key_of_expr(value), value)
+        except HashError as error:
+            raise error.within(f"result of {job.task_name}") from None
+
     def _value_record(self, key: bytes, value: Any) -> ValueRecord:
         repository = self.repository
         record = repository.known_values.get(key)
@@ -763,7 +794,7 @@ class Engine:
             repository.remember(record)
         return record
 
-    def _upstream_calls(self, job: Job) -> list[list[CallRecord]]:
+    def _upstream_calls(self, job: Job) -> list[list[CallNode]]:
         if job.upstreams is None:
             return []
         return [_source_calls(evaluations) for evaluations in job.upstreams]
@@ -775,7 +806,7 @@ class Engine:
             self._leaf_sets[task.key] = task_set
         return task_set
 
-    def _task_set(self, task: Task[Any, Any], calls: Iterable[CallRecord]) -> TaskSet:
+    def _task_set(self, task: Task[Any, Any], calls: Iterable[CallNode]) -> TaskSet:
         below = {call.task_set for call in calls}
         own = self._leaf_set(task)
         below.add(own)
@@ -798,11 +829,12 @@ class Engine:
             path.append(node)
             node = self._awaited_by(node)
         circle = path[path.index(node) :] if node is not None else path
-        names = [part.task_name for part in circle if isinstance(part, Job)]
-        while len(names) > 1 and names[-1] == names[0]:
-            names.pop()
+        circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
+        while len(circular) > 1 and circular[-1] == circular[0]:
+            circular.pop()
+        shown = " → ".join([*circular, circular[0]])
         raise CyclicDependency(
-            f"the result of {names[0]} depends on itself: {' → '.join([*names, names[0]])}; "
+            f"the result of {circular[0]} depends on itself: {shown}; "
             "change an argument from one call to the next, or end the recursion"
         )
 
@@ -810,12 +842,15 @@ class Engine:
         """Return an evaluation that another one waits for."""
         value: Any
         scope = node.parent
-        if isinstance(node, Job):
-            if node.leader is not None:
-                return node.leader
-            value = node.values
-            if node.stage == _REDUCE:
-                value, scope = node.single, node
+        if isinstance(node, TaskEvaluation):
+            job = node.job
+            if job is None:
+                return None
+            if job.leader is not None:
+                return job.leader
+            value = job.values
+            if job.stage == _REDUCE:
+                value, scope = job.single, job
         else:
             expr: Any = node.expr
             value = expr.value if type(expr) is ValueExpression else (expr.args, expr.kwargs)
@@ -834,7 +869,7 @@ class _Invalid:
 _INVALID = _Invalid()
 
 
-def _outcome(result_key: bytes, calls: list[CallRecord]) -> int:
+def _outcome(result_key: bytes, calls: list[CallNode]) -> int:
     """Return the 64 bits that tell apart equal calls which came out differently."""
     if calls:
         below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
@@ -842,7 +877,7 @@ def _outcome(result_key: bytes, calls: list[CallRecord]) -> int:
     return int.from_bytes(result_key[:8], "little", signed=True)
 
 
-def _source_calls(evaluations: list[Evaluation]) -> list[CallRecord]:
+def _source_calls(evaluations: list[Evaluation]) -> list[CallNode]:
     """Return the calls whose results some evaluations are made of, each once."""
     calls = []
     seen: set[int] = set()
@@ -852,7 +887,7 @@ def _source_calls(evaluations: list[Evaluation]) -> list[CallRecord]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        if isinstance(node, Job):
+        if isinstance(node, TaskEvaluation):
             if node.call is not None:
                 calls.append(node.call)
         elif isinstance(node, OperatorEvaluation):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import marshal
 import operator
+from itertools import islice
 from typing import Any, Callable, Generic, Iterator, TypeVar
 
 from ._errors import ExpressionError
@@ -226,7 +227,7 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
-_BINARY = {
+_BINARY: dict[str, tuple[Callable[..., Any], str]] = {
     "add": (operator.add, "+"),
     "sub": (operator.sub, "-"),
     "mul": (operator.mul, "*"),
@@ -241,7 +242,7 @@ _BINARY = {
     "or": (lambda a, b: a or b, "|"),
     "xor": (operator.xor, "^"),
 }
-_COMPARISONS = {
+_COMPARISONS: dict[str, tuple[Callable[..., Any], str]] = {
     "lt": (operator.lt, "<"),
     "le": (operator.le, "<="),
     "eq": (operator.eq, "=="),
@@ -249,7 +250,7 @@ _COMPARISONS = {
     "gt": (operator.gt, ">"),
     "ge": (operator.ge, ">="),
 }
-_UNARY = {
+_UNARY: dict[str, tuple[Callable[..., Any], str]] = {
     "neg": (operator.neg, "-"),
     "pos": (operator.pos, "+"),
     "invert": (operator.invert, "~"),
@@ -454,15 +455,16 @@ def format_expr(value: Any, depth: int = _MAX_REPR_DEPTH) -> str:
             return _format_operator(value, depth - 1)
         return repr(value)
     if type(value) in (list, tuple, set, frozenset) and value:
-        items = [format_expr(item, depth) for item in list(value)[:_MAX_REPR_ITEMS]]
+        items = [format_expr(item, depth) for item in islice(value, _MAX_REPR_ITEMS)]
         items += ["…"] if len(value) > _MAX_REPR_ITEMS else []
-        opening, closing = {list: "[]", tuple: "()"}.get(type(value), "{}")
+        brackets = {list: ("[", "]"), tuple: ("(", ")")}
+        opening, closing = brackets.get(type(value), ("{", "}"))
         comma = "," if type(value) is tuple and len(items) == 1 else ""
         return f"{opening}{', '.join(items)}{comma}{closing}"
     if type(value) is dict:
-        pairs = list(value.items())
-        items = [f"{k!r}: {format_expr(v, depth)}" for k, v in pairs[:_MAX_REPR_ITEMS]]
-        items += ["…"] if len(pairs) > _MAX_REPR_ITEMS else []
+        pairs = islice(value.items(), _MAX_REPR_ITEMS)
+        items = [f"{key!r}: {format_expr(item, depth)}" for key, item in pairs]
+        items += ["…"] if len(value) > _MAX_REPR_ITEMS else []
         return f"{{{', '.join(items)}}}"
     return repr(value)
 

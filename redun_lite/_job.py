@@ -1,7 +1,9 @@
-"""What the engine keeps of each evaluation while it lasts.
+"""What the engine keeps of each evaluation.
 
-There may be a million of these at a time, so they are slots and nothing else.  A job is itself the
-promise of its result, and what it waits for counts down in it: an evaluation costs one object.
+An evaluation is the promise of an expression's value, and what it waits for counts down in it.  A
+million of them may be around until the job that needs their values has ended, so they are small.
+All that only matters while a task call is under way is in its job, which comes when the evaluation
+starts and goes when it ends.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._promise import Promise
 
 if TYPE_CHECKING:
-    from ._db import CachedCall, CallRecord
+    from ._db import CachedCall, CallNode, ValueRecord
     from ._expr import Expression, TaskExpression
     from ._task import Task, TaskOptions
 
@@ -130,17 +132,44 @@ class OperatorEvaluation(Evaluation):
         self.sources_in: list[Any] = []
 
 
-class Job(Evaluation):
+class TaskEvaluation(Evaluation):
     """The evaluation of a `TaskExpression`.
 
     Attributes
     ----------
+    job
+        The job, while there is one.
+    call
+        The call node, once the job has ended.
+    """
+
+    __slots__ = ("call", "job")
+
+    expr: TaskExpression[Any]
+
+    def __init__(self, run: Run, expr: Expression[Any], parent: Job | None) -> None:
+        super().__init__(run, expr, parent)
+        self.job: Job | None = None
+        self.call: CallNode | None = None
+
+
+class Job:
+    """One call of a task in an execution, while it is under way.
+
+    Executors get it as it is: they call `task.func` with `args` and `kwargs`.
+
+    Attributes
+    ----------
+    evaluation
+        The promise of its result.
     number
-        Its number in the execution, from 1 in the order in which jobs come up.
+        Its row id: the execution's id and its number therein, in the order in which jobs start.
     task, options
-        The task called, and its options for this call; None until the job starts.
+        The task called, and its options for this call.
     status
         PENDING, RUNNING, then DONE, CACHED or FAILED; CANCELLED if the run ended before it did.
+    stage
+        The engine's own note of what comes next.
     args, kwargs
         What the function is called with; set when the job is submitted to an executor.
     values, names
@@ -149,14 +178,24 @@ class Job(Evaluation):
         Keys of the values.
     key
         Evaluation key: digest of the task's hash and the arguments' keys.
-    call
-        Its call node, once it has ended.
+    records
+        What is recorded of the values; set when the job is submitted.
+    upstreams
+        For each argument, the evaluations that it was made of.
+    leader
+        The evaluation of an equal call, if that is waited for instead.
+    cached
+        The recorded call whose first result is replayed, if one is.
+    single
+        What the function returned.
     children
-        The jobs that its result led to, in the order in which they came up.
+        The evaluations of task calls that its result led to, in the order in which they came up.
     scope
-        Evaluations in this job, by the id of their expression.
+        All evaluations in this job, by the id of their expression.
     context
         Context variables for the job and those below.
+    inherited, exported
+        Options from the jobs above, and those for the jobs below.
     started, ended
         Times in microseconds since 1970.
     """
@@ -164,10 +203,10 @@ class Job(Evaluation):
     __slots__ = (
         "args",
         "cached",
-        "call",
         "children",
         "context",
         "ended",
+        "evaluation",
         "exported",
         "inherited",
         "key",
@@ -177,6 +216,9 @@ class Job(Evaluation):
         "names",
         "number",
         "options",
+        "parent",
+        "records",
+        "run",
         "scope",
         "single",
         "stage",
@@ -188,48 +230,44 @@ class Job(Evaluation):
         "values",
     )
 
-    expr: TaskExpression[Any]
-
-    def __init__(self, run: Run, expr: Expression[Any], parent: Job | None, number: int) -> None:
-        super().__init__(run, expr, parent)
+    def __init__(self, evaluation: TaskEvaluation, number: int, context: dict[str, Any]) -> None:
+        self.evaluation = evaluation
+        self.run = evaluation.run
+        self.parent = parent = evaluation.parent
         self.number = number
         self.status = PENDING
         self.stage = 0
         self.task: Task[Any, Any] | None = None
         self.options: TaskOptions | None = None
+        self.unsettled_options: dict[str, Any] | None = None
         self.values: tuple[Any, ...] = ()
         self.names: tuple[str, ...] = ()
         self.keys: list[bytes] | None = None
         self.key: bytes | None = None
+        self.records: list[ValueRecord] | None = None
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] | None = None
         self.upstreams: list[list[Evaluation]] | None = None
-        self.unsettled_options: dict[str, Any] | None = None
-        self.leader: Job | None = None
+        self.leader: TaskEvaluation | None = None
         self.cached: CachedCall | None = None
         self.single: Any = None
-        self.call: CallRecord | None = None
-        self.children: list[Job] | None = None
+        self.children: list[TaskEvaluation] | None = None
         self.scope: dict[int, Evaluation] | None = None
         self.started = 0
         self.ended = 0
-        if parent is None:
-            self.context: dict[str, Any] = {}
-            self.inherited: dict[str, Any] | None = None
-        else:
-            self.context = parent.context
-            self.inherited = parent.exported
+        self.context = context
+        self.inherited: dict[str, Any] | None = None if parent is None else parent.exported
         self.exported: dict[str, Any] | None = self.inherited
 
     @property
     def task_name(self) -> str:
         """Full name of the task."""
-        return self.expr.task_name
+        return self.evaluation.expr.task_name
 
     @property
     def fullname(self) -> str:
         """Full name of the task."""
-        return self.expr.task_name
+        return self.evaluation.expr.task_name
 
     def get_options(self) -> dict[str, Any]:
         """Return what the job's options hold for its executor (`memory`, `image`, …)."""
@@ -239,13 +277,5 @@ class Job(Evaluation):
         """Return one option for the executor."""
         return self.get_options().get(name, default)
 
-    def forget(self) -> None:
-        """Drop what only an unfinished job needs; a finished one may be kept for long."""
-        self.values = self.args = ()
-        self.keys = self.kwargs = self.upstreams = self.scope = self.children = None
-        self.cached = self.single = self.leader = self.options = None
-        self.unsettled_options = None
-
     def __repr__(self) -> str:
         return f"Job({self.number}, {self.task_name}, {self.status})"
-

@@ -17,6 +17,7 @@ from ._engine import Engine
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression
+from ._fs import set_filesystem_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._record import show_remote_traceback, trim_traceback
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
     from ._promise import Promise
 
 T = TypeVar("T")
+
+
+def _find_filesystem(scheme: str) -> type[Any]:
+    from ._plugins import filesystem_class
+
+    return filesystem_class(scheme)
+
+
+set_filesystem_finder(_find_filesystem)
 
 
 class Scheduler:
@@ -187,9 +197,9 @@ class Scheduler:
         previous = set_current_scheduler(self)
         try:
             with _interrupts(engine):
-                value: T = engine.run(expr)
+                result: T = engine.run(expr)
             status = DONE
-            return value
+            return result
         except DryRunResult:
             raise
         except KeyboardInterrupt:

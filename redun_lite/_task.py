@@ -196,8 +196,16 @@ class Parameters:
     dict in order of names.
     """
 
-    __slots__ = ("_by_name", "_extra_args", "_extra_kwargs", "_positional", "_simple", "_task")
-    __slots__ += ("names", "required", "signature")
+    __slots__ = (
+        "_extra_args",
+        "_extra_kwargs",
+        "_positional",
+        "_simple",
+        "_task",
+        "names",
+        "required",
+        "signature",
+    )
 
     def __init__(self, func: Callable[..., Any], task_name: str) -> None:
         self._task = task_name
@@ -331,7 +339,7 @@ class Task(Value, Generic[P, R]):
     @property
     def defined_in(self) -> str:
         """The file that defines the task's function."""
-        return inspect.unwrap(self.func).__code__.co_filename
+        return str(inspect.unwrap(self.func).__code__.co_filename)
 
     def _make_key(self) -> bytes:
         code = ("source", self.source) if self.version is None else ("version", self.version)

@@ -193,7 +193,7 @@ def with_parts(value: Any, parts: list[Any]) -> Any:
     parts
         As many parts as `parts_of(value)` gives, in that order.
     """
-    cls = type(value)
+    cls: Any = type(value)
     if cls is list:
         return parts
     if cls is tuple or cls is set or cls is frozenset:
