@@ -20,11 +20,13 @@ from __future__ import annotations
 
 import gc
 import queue
+import threading
 import time
 from collections import deque
 from typing import Any, Callable, Iterable
 
 from ._db import (
+    FLUSH_INTERVAL,
     CachedCall,
     CallNode,
     CallRecord,
@@ -57,6 +59,7 @@ from ._job import (
     Job,
     OperatorEvaluation,
     Reporter,
+    RootEvaluation,
     TaskEvaluation,
 )
 from ._limits import Limits
@@ -79,6 +82,7 @@ _IDENTIFY, _FOLLOW, _RUN, _REDUCE = range(1, 5)
 
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
+_PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
 _COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
@@ -148,11 +152,11 @@ class Engine:
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
         self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
-        self._task_keys: dict[str, bytes] = {}
+        self._current_tasks: frozenset[bytes] = frozenset()
+        self._registry_version = -1
         self._leaf_sets: dict[bytes, TaskSet] = {}
         self._in_flight = 0
         self._interrupted = False
-        self._shown_running: set[Job] = set()
 
     # From other threads
 
@@ -182,12 +186,8 @@ class Engine:
         KeyboardInterrupt
             `interrupt` was called.
         """
-        root = OperatorEvaluation(self, ValueExpression(value), None)
-        thresholds = gc.get_threshold()
-        if thresholds[0]:
-            # A run keeps what it makes, and its objects form no cycles: looking through all of
-            # them again and again finds nothing, and costs a quarter of a large run.
-            gc.set_threshold(max(thresholds[0], _COLLECT_AFTER), *thresholds[1:])
+        root = RootEvaluation(self, value)
+        _collector.run_starts()
         try:
             self._gather(root, value, None)
             if root.missing == 0:
@@ -196,7 +196,7 @@ class Engine:
             if not root.is_settled or root.is_rejected:
                 self._drain()
         finally:
-            gc.set_threshold(*thresholds)
+            _collector.run_ends()
             self._end()
         if not root.is_settled:
             raise KeyboardInterrupt
@@ -224,12 +224,11 @@ class Engine:
                 break
             if self._in_flight == 0:
                 self._raise_deadlock(root)
-            self._flush()
             self._wait()
 
     def _wait(self) -> None:
-        """Sleep until an executor has something to say."""
-        timeout = 0.25 if self._reporter is None else self._reporter.interval
+        """Sleep until an executor has something to say; commit if that is not at once."""
+        timeout = _PAUSE
         while True:
             try:
                 self._receive(*self.inbox.get(timeout=timeout))
@@ -238,6 +237,7 @@ class Engine:
                 self._flush()
                 if self._reporter is not None:
                     self._reporter.tick(self)
+                timeout = FLUSH_INTERVAL if self._reporter is None else self._reporter.interval
 
     def _receive(self, job: Job | None, result: Any, error: BaseException | None) -> None:
         if job is None or job.stage != _RUN or job.evaluation._settled:
@@ -271,7 +271,12 @@ class Engine:
             self.counts[CANCELLED] += 1
             self._record_job(job, now())
         self.counts[RUNNING] = 0
+        # All these lead back to the engine: cut, they are freed now and not when the garbage
+        # collector comes by.
         self.open.clear()
+        self.ready.clear()
+        self._scope.clear()
+        self._equal.clear()
 
     def _flush(self) -> None:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
@@ -281,8 +286,8 @@ class Engine:
                 shown += 1
                 if shown > _MAX_SHOWN_RUNNING:
                     break
-                if job not in self._shown_running:
-                    self._shown_running.add(job)
+                if not job.shown:
+                    job.shown = True
                     self._record_job(job, None)
         self.repository.flush()
 
@@ -350,11 +355,13 @@ class Engine:
             elif job.stage == _IDENTIFY:
                 self._identify(job)
             elif job.stage == _REDUCE:
-                self._finish(job, self._substitute(job.single, job))
+                self._complete(job)
             elif job.stage == _FOLLOW:
                 self._follow(job)
         elif node.failure is not None:
             node.reject(node.failure)
+        elif isinstance(node, RootEvaluation):
+            node.fulfil(self._substitute(node.whole, None))
         else:
             assert isinstance(node, OperatorEvaluation)
             self._operate(node)
@@ -363,8 +370,7 @@ class Engine:
         """Evaluate an expression that is no task call."""
         expr: Any = node.expr
         if type(expr) is ValueExpression:
-            value = expr.value
-            node.fulfil(value if node.parent or is_flat(value) else self._substitute(value, None))
+            node.fulfil(expr.value)
         elif type(expr) is SimpleExpression:
             if not node.gathered:
                 node.gathered = True
@@ -543,10 +549,10 @@ class Engine:
 
     def _replay_ultimate(self, job: Job, cached: CachedCall) -> bool:
         task_set = self.repository.look_up_task_set(cached.task_set_id)
-        current = self._task_keys
-        if len(current) != len(list(self._registry)):
-            current = self._task_keys = {task.fullname: task.key for task in self._registry}
-        if not task_set.tasks.issubset(current.values()):
+        if self._registry_version != self._registry.version:
+            self._registry_version = self._registry.version
+            self._current_tasks = frozenset(task.key for task in self._registry)
+        if not task_set.tasks <= self._current_tasks:
             return False
         _, type_name, data = self.repository.look_up_value(cached.result_id)
         value = self._load_valid(type_name, data)
@@ -624,8 +630,12 @@ class Engine:
         """Take the first result of a job, and evaluate the expressions in it."""
         job.stage = _REDUCE
         if not is_flat(result):
-            if has_hooks(result):
-                result = get_type_registry().postprocess(result, {"job": job})
+            try:
+                if has_hooks(result):
+                    result = get_type_registry().postprocess(result, {"job": job})
+            except Exception as error:
+                self._fail(job, error)
+                return
             job.single = result
             if self._interrupted and expressions_in(result):
                 return
@@ -634,10 +644,20 @@ class Engine:
             if node.missing or node.failure is not None:
                 return
             if job.scope:
-                result = self._substitute(result, job)
+                self._complete(job)
+                return
         else:
             job.single = result
         self._finish(job, result)
+
+    def _complete(self, job: Job) -> None:
+        """Put the values of the expressions into the first result of a job."""
+        try:
+            value = self._substitute(job.single, job)
+        except Exception as error:  # A set that is given a list to hold, for example.
+            self._fail(job, error)
+        else:
+            self._finish(job, value)
 
     # Ending
 
@@ -853,13 +873,45 @@ class Engine:
                 value, scope = job.single, job
         else:
             expr: Any = node.expr
-            value = expr.value if type(expr) is ValueExpression else (expr.args, expr.kwargs)
+            value = (
+                node.whole if isinstance(node, RootEvaluation) else (expr.args, expr.kwargs)
+            )
         evaluations = self._scope if scope is None else scope.scope or {}
         for expr in expressions_in(value):
             evaluation = evaluations.get(id(expr))
             if evaluation is not None and not evaluation._settled:
                 return evaluation
         return None
+
+
+class _Collector:
+    """Makes the garbage collector patient while runs last.
+
+    A run keeps what it makes, and its objects form no cycles: looking through all of them again
+    and again finds nothing, and costs a quarter of a large run.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = 0
+        self._thresholds = gc.get_threshold()
+
+    def run_starts(self) -> None:
+        with self._lock:
+            self._runs += 1
+            if self._runs == 1:
+                self._thresholds = gc.get_threshold()
+                if 0 < self._thresholds[0] < _COLLECT_AFTER:
+                    gc.set_threshold(_COLLECT_AFTER, *self._thresholds[1:])
+
+    def run_ends(self) -> None:
+        with self._lock:
+            self._runs -= 1
+            if self._runs == 0:
+                gc.set_threshold(*self._thresholds)
+
+
+_collector = _Collector()
 
 
 class _Invalid:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ._expr import ValueExpression
 from ._promise import Promise
 
 if TYPE_CHECKING:
@@ -113,6 +114,16 @@ class Evaluation(Promise[Any]):
             self.run.advance(self)
 
 
+class RootEvaluation(Evaluation):
+    """The evaluation of what a run is about: any value, with or without expressions in it."""
+
+    __slots__ = ("whole",)
+
+    def __init__(self, run: Run, whole: Any) -> None:
+        super().__init__(run, ValueExpression(None), None)
+        self.whole = whole
+
+
 class OperatorEvaluation(Evaluation):
     """The evaluation of an expression that is no task call.
 
@@ -192,6 +203,8 @@ class Job:
         The evaluations of task calls that its result led to, in the order in which they came up.
     scope
         All evaluations in this job, by the id of their expression.
+    shown
+        Whether it has been recorded as running.
     context
         Context variables for the job and those below.
     inherited, exported
@@ -220,6 +233,7 @@ class Job:
         "records",
         "run",
         "scope",
+        "shown",
         "single",
         "stage",
         "started",
@@ -253,6 +267,7 @@ class Job:
         self.single: Any = None
         self.children: list[TaskEvaluation] | None = None
         self.scope: dict[int, Evaluation] | None = None
+        self.shown = False
         self.started = 0
         self.ended = 0
         self.context = context

@@ -211,10 +211,12 @@ class Scheduler:
         finally:
             set_current_scheduler(previous)
             self._engines.remove(engine)
-            if not dryrun:
-                repository.end_execution(row_id, status)
-            if self.reporter is not None:
-                self.reporter.ended(engine, status)
+            try:
+                if not dryrun:
+                    repository.end_execution(row_id, status)
+            finally:
+                if self.reporter is not None:
+                    self.reporter.ended(engine, status)
 
     def evaluate(self, expr: Expression[Any], parent_job: Job | None = None) -> Promise[Any]:
         """Return the promise of an expression's value, for scheduler tasks.
