@@ -14,6 +14,7 @@ a known one (`[executor.batch]`) that it must be a slip.
 from __future__ import annotations
 
 import os
+import stat
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -363,7 +364,8 @@ def find_config_dir(explicit: str | None, cwd: Path, environ: Mapping[str, str])
     Raises
     ------
     ConfigError
-        The explicit directory holds no `redun_lite.ini`.
+        The explicit directory holds no `redun_lite.ini`, or the one that the search found may
+        have been made by a stranger.
     """
     if explicit is not None:
         config_dir = cwd / explicit
@@ -376,9 +378,23 @@ def find_config_dir(explicit: str | None, cwd: Path, environ: Mapping[str, str])
     if environ.get(CONFIG_ENV):
         return cwd / environ[CONFIG_ENV]
     for directory in (cwd, *cwd.parents):
-        if (directory / CONFIG_DIR).is_dir():
-            return directory / CONFIG_DIR
+        found = directory / CONFIG_DIR
+        if found.is_dir():
+            if _may_be_planted(found):
+                raise ConfigError(
+                    f"{found} belongs to another user, in a folder where anyone can make one, and "
+                    f"a configuration can run code; if you trust it, say --config {found}"
+                )
+            return found
     return cwd / CONFIG_DIR
+
+
+def _may_be_planted(directory: Path) -> bool:
+    """Say whether a stranger may have made a directory for others to stumble upon."""
+    if not hasattr(os, "getuid"):
+        return False
+    is_ours = directory.stat().st_uid in (0, os.getuid())
+    return not is_ours and bool(directory.parent.stat().st_mode & stat.S_IWOTH)
 
 
 def init_config_dir(path: str | os.PathLike[str]) -> bool:

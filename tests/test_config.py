@@ -487,3 +487,19 @@ def test_reading_a_configuration_does_not_import_slow_modules():
         [sys.executable, "-S", "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can chown")
+def test_a_directory_that_a_stranger_left_in_a_shared_folder_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    planted = shared / ".redun_lite"
+    planted.mkdir()
+    (planted / "redun_lite.ini").write_text("")
+    os.chown(planted, 4242, 4242)
+    with pytest.raises(ConfigError, match=r"belongs to another user.*--config"):
+        find_config_dir(None, shared, {})
+    assert find_config_dir(str(planted), shared, {}) == planted
+    shared.chmod(0o755)
+    assert find_config_dir(None, shared, {}) == planted
