@@ -14,8 +14,8 @@ a known one (`[executor.batch]`) that it must be a slip.
 from __future__ import annotations
 
 import os
-import stat
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple

@@ -22,8 +22,9 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Iterable, Iterator, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 from . import _schema
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
@@ -558,9 +559,7 @@ def _insert(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, 
             continue
         statement = f"{sql} VALUES {','.join([row] * size)}"
         while len(rows) - start >= size:
-            connection.execute(
-                statement, tuple(chain.from_iterable(rows[start : start + size]))
-            )
+            connection.execute(statement, tuple(chain.from_iterable(rows[start : start + size])))
             start += size
 
 
@@ -710,10 +709,8 @@ class _Writer:
                     computed,
                 )
             )
-            position = 0
-            for name, value in zip(names, values):
-                arguments.append((call_id, position, name, value.id))
-                position += 1
+            for position, value in enumerate(values):
+                arguments.append((call_id, position, names[position], value.id))
             for position, upstream in enumerate(sources):
                 upstreams += [(call_id, position, source.id) for source in upstream]
             if below:

@@ -23,7 +23,9 @@ import queue
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Iterable
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any, Callable
 
 from ._db import (
     FLUSH_INTERVAL,
@@ -281,11 +283,7 @@ class Engine:
     def _flush(self) -> None:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
         if not self._dryrun:
-            shown = 0
-            for job in self.open:
-                shown += 1
-                if shown > _MAX_SHOWN_RUNNING:
-                    break
+            for job in islice(self.open, _MAX_SHOWN_RUNNING):
                 if not job.shown:
                     job.shown = True
                     self._record_job(job, None)
@@ -387,9 +385,7 @@ class Engine:
         else:
             node.reject(TaskError(f"cannot evaluate {expr!r}"))
 
-    def _run_scheduler_task(
-        self, node: OperatorEvaluation, expr: SchedulerExpression[Any]
-    ) -> None:
+    def _run_scheduler_task(self, node: OperatorEvaluation, expr: SchedulerExpression[Any]) -> None:
         """Call a scheduler task; it may return a promise, or an expression to evaluate."""
         try:
             task = self._registry.find(expr.task_name)
@@ -471,9 +467,7 @@ class Engine:
             self._fail(job, error)
             return
         if options.config_args:
-            keys = [
-                key for name, key in zip(job.names, keys) if name not in options.config_args
-            ]
+            keys = [key for name, key in zip(job.names, keys) if name not in options.config_args]
         job.key = key = digest(task.key + b"".join(keys))
         scope = options.cache_scope
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
@@ -497,7 +491,7 @@ class Engine:
         keys = []
         name = ""
         try:
-            for name, value in zip(job.names, values):
+            for name, value in zip(job.names, values):  # noqa: B007
                 keys.append(key_of_expr(value))
         except HashError as error:
             raise error.within(f"argument {name!r} of {job.task_name}") from None
@@ -786,7 +780,7 @@ class Engine:
         name = ""
         records = []
         try:
-            for name, key, value in zip(job.names, job.keys or (), job.values):
+            for name, key, value in zip(job.names, job.keys or (), job.values):  # noqa: B007
                 records.append(self._value_record(key, value))
         except HashError as error:
             raise error.within(f"argument {name!r} of {job.task_name}") from None
@@ -873,9 +867,7 @@ class Engine:
                 value, scope = job.single, job
         else:
             expr: Any = node.expr
-            value = (
-                node.whole if isinstance(node, RootEvaluation) else (expr.args, expr.kwargs)
-            )
+            value = node.whole if isinstance(node, RootEvaluation) else (expr.args, expr.kwargs)
         evaluations = self._scope if scope is None else scope.scope or {}
         for expr in expressions_in(value):
             evaluation = evaluations.get(id(expr))
@@ -952,4 +944,3 @@ def _without_engine_frames(error: BaseException) -> BaseException:
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     return error
-

@@ -9,7 +9,8 @@ that want other resources are not held back by it.
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, Iterator, TypeVar
+from collections.abc import Iterator
+from typing import Generic, TypeVar
 
 from ._errors import TaskError
 

@@ -10,7 +10,8 @@ one callback without either paying for the other.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Callable, Generic, Iterable, Protocol, TypeVar
+from collections.abc import Iterable
+from typing import Any, Callable, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
 

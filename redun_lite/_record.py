@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import traceback
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from ._db import ValueRecord
 from ._expr import dumps_expr, loads_expr
@@ -115,9 +116,7 @@ def make_value_record(key: bytes, value: Any) -> ValueRecord:
         It cannot be pickled.
     """
     if is_flat(value):
-        return ValueRecord(
-            key, _FLAT_TYPE_NAMES[type(value)], pickle.dumps(value, PICKLE_PROTOCOL)
-        )
+        return ValueRecord(key, _FLAT_TYPE_NAMES[type(value)], pickle.dumps(value, PICKLE_PROTOCOL))
     registry = get_type_registry()
     wrapped = registry.get_value(value)
     subvalues = tuple(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import signal
 import threading
 import uuid
-from typing import TYPE_CHECKING, Any, Iterable, TypeVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._config import Config
 from ._db import Repository, now
@@ -319,5 +320,3 @@ def run(expr: Expression[T] | T, config: Config | None = None, **options: Any) -
     """
     with Scheduler(config) as scheduler:
         return scheduler.run(expr, **options)
-
-

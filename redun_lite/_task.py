@@ -14,7 +14,8 @@ import enum
 import inspect
 import re
 import sys
-from typing import TYPE_CHECKING, Any, Callable, Generic, Iterator, TypeVar, overload
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
 
 from ._errors import ArgumentError, HashError, TaskError, UnknownTask, suggest
 from ._expr import _NO_OPTIONS, Expression, SchedulerExpression, TaskExpression, format_expr

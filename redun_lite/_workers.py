@@ -26,8 +26,9 @@ import threading
 import time
 import warnings
 from collections import deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ._db import now
 from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied
@@ -144,7 +145,7 @@ class ProcessPool:
         messages = []
         for _ in range(min(count, len(self._backlog))):
             job = self._backlog.popleft()
-            if self._fork and worker.registry_version != get_task_registry().version:
+            if self._is_outdated(worker):
                 if worker.sent:
                     self._backlog.appendleft(job)
                     worker.capacity = 0  # No more for it: it is replaced once it is done.
@@ -207,9 +208,8 @@ class ProcessPool:
             self._stillborn = 0
             pace = seconds / len(answers)
             worker.capacity = max(1, min(MAX_AHEAD, int(AHEAD / max(pace, 1e-6))))
-        if not worker.sent and self._fork:
-            if worker.registry_version != get_task_registry().version and self._backlog:
-                self._replace(worker)
+        if not worker.sent and self._backlog and self._is_outdated(worker):
+            self._replace(worker)
 
     def _pass_on(self, job: Job, kind: int, data: Any) -> None:
         error: BaseException | None = None
@@ -239,6 +239,10 @@ class ProcessPool:
         worker = _Worker(self._context, self._name, [other.connection for other in self._workers])
         self._workers.append(worker)
         return worker
+
+    def _is_outdated(self, worker: _Worker) -> bool:
+        """Say whether tasks were defined since a worker was forked."""
+        return self._fork and worker.registry_version != get_task_registry().version
 
     def _replace(self, worker: _Worker) -> None:
         self._workers.remove(worker)
