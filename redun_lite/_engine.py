@@ -48,6 +48,7 @@ from ._expr import (
     TaskExpression,
     ValueExpression,
     expressions_in,
+    is_valid_expr,
     key_of_expr,
 )
 from ._hash import digest, is_flat, key_of
@@ -562,7 +563,7 @@ class Engine:
         """Return a recorded value, or `_INVALID` if it cannot be used any more."""
         try:
             value = load_value(type_name, data)
-            return value if get_type_registry().is_valid_nested(value) else _INVALID
+            return value if is_valid_expr(value) else _INVALID
         except Exception:
             # Its class was renamed, or a task inside it edited: as good as not recorded.
             return _INVALID

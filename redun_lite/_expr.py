@@ -21,6 +21,7 @@ from ._value import (
     ValuePickler,
     ValueUnpickler,
     dumps,
+    get_type_registry,
     iter_nested,
     loads,
     map_nested,
@@ -414,6 +415,24 @@ def key_of_expr(value: Any) -> bytes:
     return _key_of_graph(value, order) if order else key_of(value)
 
 
+def is_valid_expr(value: Any) -> bool:
+    """Say whether a value from the cache still holds, with what its expressions are given.
+
+    A call of a task with a file is only worth replaying while the file is what it was.
+    """
+    if is_flat(value):
+        return True
+    is_valid = get_type_registry().is_valid_nested
+    if not all(
+        is_valid(field)
+        for expr in topological_order(value)
+        for field in expr._fields()
+        if not is_flat(field)
+    ):
+        return False
+    return is_valid(value)
+
+
 def _key_of_graph(value: Any, order: list[Expression[Any]]) -> bytes:
     nodes, around = _flatten(value, order)
     parts = Canonicalizer()
@@ -457,8 +476,8 @@ def format_expr(value: Any, depth: int = _MAX_REPR_DEPTH) -> str:
     if type(value) in (list, tuple, set, frozenset) and value:
         items = [format_expr(item, depth) for item in islice(value, _MAX_REPR_ITEMS)]
         items += ["…"] if len(value) > _MAX_REPR_ITEMS else []
-        brackets = {list: ("[", "]"), tuple: ("(", ")")}
-        opening, closing = brackets.get(type(value), ("{", "}"))
+        opening, closing = ("[", "]") if type(value) is list else ("{", "}")
+        opening, closing = ("(", ")") if type(value) is tuple else (opening, closing)
         comma = "," if type(value) is tuple and len(items) == 1 else ""
         return f"{opening}{', '.join(items)}{comma}{closing}"
     if type(value) is dict:

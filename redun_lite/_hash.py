@@ -17,15 +17,21 @@ Objects are encoded by what pickle would keep of them (attributes, or what `__re
 returns), under their class's name.  A class may instead say what identifies it: see
 `register_encoder`.  Classes of this package are named as if it were imported as `redun_lite`,
 wherever the copy at hand was imported from.
+
+A value that leads back to itself has no such tree.  Its key is found by partition refinement
+(Kanellakis and Smolka 1990, https://doi.org/10.1016/0890-5401(90)90025-D): every part starts out
+alike and is told from others by the present keys of its own parts, round after round, until a
+round tells no more of them apart.  (Weighed against it: numbering the parts as they are met, which
+depends on the order of sets, and following every path, which takes exponential time.)
 """
 
 from __future__ import annotations
 
 import copyreg
 import marshal
-import sys
+from functools import _lru_cache_wrapper, cached_property, partial
 from hashlib import blake2b
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Callable
 
 from ._errors import HashError
@@ -38,7 +44,10 @@ CANONICAL_PACKAGE = "redun_lite"
 
 _MARSHAL_VERSION = 2
 _ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class was made by a `class` statement.
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the types that are built into Python.
+_NEGATIVE_NAN = b"\0\0\0\0\0\0\xf8\xff"  # What inf - inf is on x86; on ARM its sign is plus.
+_F8 = 0xF8  # To look for one byte is ten times faster than to look for several.
+_OWN_ATTRIBUTE = "_redun_lite"  # What the engine adds to an error starts so.
 
 Encoder = Callable[["Canonicalizer", Any], bytes]
 
@@ -76,11 +85,20 @@ def canonical(value: Any) -> bytes:
     """Return the canonical bytes of a value; see `key_of`."""
     if is_flat(value):
         try:
-            return marshal.dumps(value, _MARSHAL_VERSION)
+            data = marshal.dumps(value, _MARSHAL_VERSION)
         except ValueError:  # An atom of more than 2 GiB.
             pass
+        else:
+            return data if _F8 not in data else _with_positive_nan(data, value)
+    return canonical_object(value)
+
+
+def canonical_object(value: Any, encoder: Encoder | None = None) -> bytes:
+    """Return the canonical bytes of a value that is not flat, as `encoder` makes them."""
+    parts = Canonicalizer()
     try:
-        return Canonicalizer().encode(value)
+        data = parts.encode(value, encoder)
+        return parts.refine(value, encoder) if parts.is_cyclic else data
     except RecursionError:
         raise HashError(
             f"cannot make a key of {type(value).__name__}: it is nested too deeply; "
@@ -104,13 +122,44 @@ def is_flat(value: Any) -> bool:
     return False
 
 
+def flat_bytes(value: Any) -> bytes:
+    """Return the canonical bytes of nested lists, tuples and dicts of atoms (and of `...`).
+
+    Raises
+    ------
+    ValueError
+        Some atom has more than 2 GiB.
+    """
+    data = marshal.dumps(value, _MARSHAL_VERSION)
+    return data if _F8 not in data else _with_positive_nan(data, value)
+
+
+def _with_positive_nan(data: bytes, value: Any) -> bytes:
+    """Return the marshalled bytes of a value, made anew if there may be a negative NaN in it."""
+    return marshal.dumps(_with_one_nan(value), _MARSHAL_VERSION) if _NEGATIVE_NAN in data else data
+
+
+def _with_one_nan(value: Any) -> Any:
+    cls = type(value)
+    if cls is float:
+        return value if value == value else float("nan")
+    if cls is complex:
+        return complex(_with_one_nan(value.real), _with_one_nan(value.imag))
+    if cls is list or cls is tuple:
+        return cls(map(_with_one_nan, value))
+    if cls is dict:
+        return {_with_one_nan(k): _with_one_nan(v) for k, v in value.items()}
+    return value
+
+
 def register_encoder(cls: type | str, encoder: Encoder) -> None:
     """Say what identifies the instances of a class and of its subclasses.
 
     Parameters
     ----------
     cls
-        The class, or its `module.qualname` where it should not be imported yet.
+        The class, or its `module.qualname` where it should not be imported yet.  Atoms, and lists,
+        tuples and dicts themselves, are encoded in one way only.
     encoder
         Called with the `Canonicalizer` and the instance; returns its canonical bytes.  These must
         start with ``b"@"`` and a name that no other encoder uses.
@@ -126,64 +175,89 @@ def global_name(obj: Any) -> str:
     >>> global_name(global_name)
     'redun_lite._hash:global_name'
     """
+    return f"{_module_name(obj)}:{obj.__qualname__}"
+
+
+def _module_name(obj: Any) -> str:
     module = getattr(obj, "__module__", None) or "builtins"
     if module == PACKAGE or module.startswith(PACKAGE + "."):
         module = CANONICAL_PACKAGE + module[len(PACKAGE) :]
-    return f"{module}:{obj.__qualname__}"
+    return str(module)
 
 
 def source_of(function: Callable[..., Any]) -> str:
-    """Return the source of a function, without indentation and decorators.
+    """Return the source of a function, without indentation, decorators and comments around it.
 
     Of a function that has no source (typed at a prompt, compiled elsewhere) the byte code stands
     for it, which differs from one Python version to another.
+
+    Raises
+    ------
+    HashError
+        It has neither, as it is not written in Python.
     """
     import ast
     import inspect
-    from textwrap import dedent
 
     try:
-        source = dedent(inspect.getsource(function))
+        lines = inspect.getsource(function).split("\n")
     except (OSError, TypeError):
-        code = inspect.unwrap(function).__code__
-        constants = [part for part in code.co_consts if not hasattr(part, "co_code")]
-        return f"{code.co_code.hex()} {code.co_names} {constants}"
-    if not source.startswith("@"):
-        return source
+        code = getattr(inspect.unwrap(function), "__code__", None)
+        if code is None:
+            raise HashError(f"{function!r} has no source") from None
+        return f"byte code {key_of(code).hex()}"
+    # Not textwrap.dedent: that is kept from dedenting by a string whose lines start further left.
+    margin = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    lines = [line[len(margin) :] if line.startswith(margin) else line for line in lines]
+    lines = ["" if line.isspace() else line for line in lines]
     try:
-        first_line = ast.parse(source).body[0].lineno
-    except SyntaxError:
-        return source
-    return "".join(source.splitlines(keepends=True)[first_line - 1 :])
+        node = ast.parse("\n".join(lines)).body[0]
+    except SyntaxError:  # A lambda in the middle of something.
+        return "\n".join(lines)
+    return "\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n"
 
 
 class Canonicalizer:
     """Encodes one value; remembers the parts it has seen while it does."""
 
-    __slots__ = ("_depths", "_keys", "_outermost", "_seen")
+    __slots__ = ("_cyclic_keys", "_is_cyclic", "_keys", "_open", "_seen")
 
     def __init__(self) -> None:
         self._keys: dict[int, bytes] = {}
         self._seen: list[Any] = []  # Keeps temporaries alive, so that no id is used twice.
-        self._depths: dict[int, int] = {}  # Of the objects being encoded: id to depth.
-        self._outermost = sys.maxsize  # Depth of the outermost object that a cycle leads back to.
+        self._open: set[int] = set()  # Ids of the objects being encoded.
+        self._cyclic_keys: dict[int, bytes] = {}  # Of parts that lead to a cycle: for one round.
+        self._is_cyclic = False  # Whether what has just been encoded leads to a cycle.
+
+    @property
+    def is_cyclic(self) -> bool:
+        """Whether the value leads back to itself, or to a part that does."""
+        return self._is_cyclic
 
     def key(self, value: Any) -> bytes:
         """Return the key of a part."""
         if is_flat(value):
-            return key_of(value)
-        memo = self._keys.get(id(value))
-        if memo is not None:
-            return memo
-        around, self._outermost = self._outermost, sys.maxsize
+            try:
+                data = flat_bytes(value)
+            except ValueError:
+                data = self.encode(value)
+            return blake2b(data, digest_size=KEY_SIZE).digest()
+        identity = id(value)
+        key = self._keys.get(identity)
+        if key is not None:
+            return key
+        key = self._cyclic_keys.get(identity)
+        if key is not None:
+            self._is_cyclic = True
+            return key
+        around, self._is_cyclic = self._is_cyclic, False
         key = blake2b(self.encode(value), digest_size=KEY_SIZE).digest()
-        if self._outermost >= len(self._depths):
-            self._outermost = around
-            self._keys[id(value)] = key
-            self._seen.append(value)
+        self._seen.append(value)
+        if self._is_cyclic:
+            self._cyclic_keys[identity] = key
         else:
-            # It leads back to an object around it, so its key holds in this place only.
-            self._outermost = min(around, self._outermost)
+            self._keys[identity] = key
+            self._is_cyclic = around
         return key
 
     def keys(self, values: Any, where: str = "[{}]") -> bytes:
@@ -194,7 +268,7 @@ class Canonicalizer:
             for name, value in enumerate(values):  # noqa: B007
                 parts.append(self.key(value))
         except HashError as error:
-            raise error.within(where.format(name)) from None
+            raise error.within(where.format(name)) from error.__cause__
         return b"".join(parts)
 
     def items(self, mapping: Any, where: str = "[{!r}]") -> bytes:
@@ -206,29 +280,58 @@ class Canonicalizer:
                 parts.append(self.key(name))
                 parts.append(self.key(value))
         except HashError as error:
-            raise error.within(where.format(name)) from None
+            raise error.within(where.format(name)) from error.__cause__
         return b"".join(parts)
 
-    def encode(self, value: Any) -> bytes:
+    def encode(self, value: Any, encoder: Encoder | None = None) -> bytes:
         """Return the canonical bytes of a value that is not flat."""
         identity = id(value)
-        depth = self._depths.get(identity)
-        if depth is not None:
-            self._outermost = min(self._outermost, depth)
-            return b"@cycle" + (len(self._depths) - depth).to_bytes(4, "little")
-        self._depths[identity] = len(self._depths)
+        if identity in self._open:
+            self._is_cyclic = True
+            return b"@cycle"
+        self._open.add(identity)
         try:
-            cls = type(value)
-            encoder = _encoders.get(cls)
             if encoder is None:
-                encoder = _encoders[cls] = _choose_encoder(cls, value)
+                cls = type(value)
+                encoder = _encoders.get(cls)
+                if encoder is None:
+                    encoder = _encoders[cls] = _choose_encoder(cls)
             return encoder(self, value)
+        except (HashError, RecursionError):
+            raise
+        except Exception as error:
+            raise HashError(_reason(type(value), error)) from error
         finally:
-            del self._depths[identity]
+            self._open.remove(identity)
+
+    def refine(self, value: Any, encoder: Encoder | None) -> bytes:
+        """Return the canonical bytes of a value that leads to a cycle, once it was encoded."""
+        parts = {id(part): part for part in self._seen if id(part) in self._cyclic_keys}
+        parts[id(value)] = value
+        old = dict.fromkeys(parts, b"")
+        while True:
+            # The parts in the table are found there; only temporary ones are encoded in place.
+            self._cyclic_keys = dict(old)
+            new = {
+                identity: digest(
+                    old[identity] + self.encode(part, encoder if part is value else None)
+                )
+                for identity, part in parts.items()
+            }
+            if len(set(new.values())) == len(set(old.values())):
+                # What each key became says how the parts belong together, and not only how far
+                # the parts around this one look alike.
+                steps = {old[identity] + new[identity] for identity in parts}
+                return b"@cyclic" + new[id(value)] + b"".join(sorted(steps))
+            old = new
+
+
+def _reason(cls: type, error: Exception) -> str:
+    return f"cannot make a key of {cls.__name__}: {type(error).__name__}: {error}"
 
 
 def _tag(kind: str, name: str) -> bytes:
-    return f"@{kind} {name}\n".encode()
+    return f"@{kind} {name}\n".encode("utf-8", "surrogatepass")
 
 
 def _encode_large_atom(_: Canonicalizer, value: Any) -> bytes:
@@ -252,11 +355,14 @@ def _encode_dict(parts: Canonicalizer, value: Any) -> bytes:
 
 
 def _encode_set(parts: Canonicalizer, value: Any) -> bytes:
+    cls = type(value)
     try:
-        members = sorted(map(parts.key, value))
+        members = b"".join(sorted(map(parts.key, value)))
     except HashError as error:
-        raise error.within("{…}") from None
-    return _tag("set", type(value).__name__) + b"".join(members)
+        raise error.within("{…}") from error.__cause__
+    if cls is set or cls is frozenset:
+        return _tag("set", cls.__name__) + members
+    return _tag("set", global_name(cls)) + digest(members) + _attributes(parts, value)
 
 
 def _encode_bytearray(_: Canonicalizer, value: Any) -> bytes:
@@ -267,16 +373,41 @@ def _encode_class(_: Canonicalizer, value: Any) -> bytes:
     return _tag("class", global_name(value))
 
 
-def _encode_function(_: Canonicalizer, value: Any) -> bytes:
+def _encode_module(_: Canonicalizer, value: Any) -> bytes:
+    return _tag("module", value.__name__)
+
+
+def _encode_function(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode a function by its source, and a local one by what it has taken from around it."""
     source = source_of(value)
-    return _tag("function", global_name(value)) + source.encode("utf-8", "surrogatepass")
+    encoded = _tag("function", global_name(value)) + key_of(source)
+    if "<locals>" not in value.__qualname__ and "<lambda>" not in value.__qualname__:
+        return encoded
+    if source.count("lambda") > 1:  # Which one of them it is cannot be told from the source.
+        encoded += parts.key(value.__code__)
+    around = {"defaults": value.__defaults__, "keyword defaults": value.__kwdefaults__}
+    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
+        try:
+            around[name] = cell.cell_contents
+        except ValueError:  # Not assigned yet.
+            continue
+    return encoded + parts.items(around, " around it: {}")
+
+
+def _encode_cached_function(parts: Canonicalizer, value: Any) -> bytes:
+    return b"@cached function" + parts.key(value.__wrapped__)
+
+
+def _encode_code(parts: Canonicalizer, value: Any) -> bytes:
+    described = (value.co_name, value.co_code, value.co_names, value.co_consts)
+    return b"@code" + parts.keys(described) + getattr(value, "co_exceptiontable", b"")
 
 
 def _encode_builtin(parts: Canonicalizer, value: Any) -> bytes:
     owner = value.__self__
-    if owner is None or isinstance(owner, type(sys)):
+    if owner is None or isinstance(owner, ModuleType):
         return _tag("function", global_name(value))
-    return _tag("method", value.__name__) + parts.key(owner)
+    return _encode_method(parts, value)
 
 
 def _encode_method(parts: Canonicalizer, value: Any) -> bytes:
@@ -290,46 +421,66 @@ def _encode_enum(_: Canonicalizer, value: Any) -> bytes:
 
 
 def _encode_path(_: Canonicalizer, value: Any) -> bytes:
-    return _tag("path", type(value).__name__) + str(value).encode("utf-8", "surrogateescape")
+    return _tag("path", type(value).__name__) + str(value).encode("utf-8", "surrogatepass")
 
 
-def _encode_namedtuple(parts: Canonicalizer, value: Any) -> bytes:
-    names = value._fields
-    return _tag("namedtuple", global_name(type(value))) + parts.items(
-        dict(zip(names, value)), ".{}"
+def _encode_error(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode an exception: its class, what it was made from, and what it was given since.
+
+    Not its state as pickle sees it, to which Python versions add attributes of their own.
+    """
+    args = value.__reduce__()[1]  # In `args` of an OSError, the file name is missing.
+    given = {
+        name: attribute
+        for name, attribute in sorted(vars(value).items())
+        if not name.startswith(_OWN_ATTRIBUTE)
+    }
+    return (
+        _tag("error", global_name(type(value)))
+        + digest(parts.keys(args, ".args[{}]"))
+        + parts.items(given, ".{}")
     )
 
 
-def _encode_attributes(parts: Canonicalizer, value: Any) -> bytes:
-    """Encode an object that pickle would store as its attributes."""
+def _encode_namedtuple(parts: Canonicalizer, value: Any) -> bytes:
+    fields = dict(zip(value._fields, value))
+    encoded = _tag("namedtuple", global_name(type(value))) + parts.items(fields, ".{}")
+    return encoded + _attributes(parts, value) if getattr(value, "__dict__", None) else encoded
+
+
+def _encode_attributes(
+    parts: Canonicalizer, value: Any, derived: frozenset[str] = frozenset()
+) -> bytes:
+    """Encode an object that pickle would store as its attributes, but for derived ones."""
+    return _tag("object", global_name(type(value))) + _attributes(parts, value, derived)
+
+
+def _attributes(parts: Canonicalizer, value: Any, derived: frozenset[str] = frozenset()) -> bytes:
     state = dict(getattr(value, "__dict__", ()))
     for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
         if hasattr(value, name):
             state[name] = getattr(value, name)
-    return _tag("object", global_name(type(value))) + parts.items(
-        {name: state[name] for name in sorted(state)}, ".{}"
-    )
+    names = sorted(state) if not derived else sorted(state.keys() - derived)
+    return parts.items({name: state[name] for name in names}, ".{}")
 
 
 def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
     """Encode an object that tells pickle how to rebuild it."""
     cls = type(value)
+    custom = copyreg.dispatch_table.get(cls)
     try:
-        custom = copyreg.dispatch_table.get(cls)
         reduced = custom(value) if custom else value.__reduce_ex__(4)
-    except HashError:
-        raise
-    except RecursionError:
-        raise
-    except Exception as error:
-        raise HashError(f"{cls.__name__} has no key ({error})") from None
+    except TypeError as error:  # "cannot pickle 'lock' object" is all there is to say.
+        raise HashError(f"cannot make a key of {cls.__name__}: {error}") from None
     if isinstance(reduced, str):
-        return _tag("global", f"{cls.__module__}:{reduced}")
+        return _tag("global", f"{_module_name(value)}:{reduced}")
     function, args, state, listitems, dictitems = (*reduced[:5], None, None, None)[:5]
+    if isinstance(function, FunctionType):
+        function = global_name(function)  # Its source may differ from one Python to another.
     try:
-        encoded = [parts.key(function), parts.key(tuple(args)), parts.key(state)]
+        encoded = [parts.key(function), parts.key(tuple(args)), parts.key(_plain_state(state))]
     except HashError as error:
-        raise error.within(f".__reduce__ of {cls.__name__}") from None
+        raise error.within(f".__reduce__ of {cls.__name__}") from error.__cause__
     if listitems is not None:
         encoded.append(digest(b"@items" + parts.keys(listitems)))
     if dictitems is not None:
@@ -337,63 +488,128 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
     return _tag("reduced", global_name(cls)) + b"".join(encoded)
 
 
+def _plain_state(state: Any) -> Any:
+    """Return the state of an object without what Python versions differ in.
+
+    Where there are no attributes, some give an empty dict and some give None.
+    """
+    if type(state) is dict:
+        return state or None
+    if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
+        attributes, slots = state
+        return (attributes or None, dict(sorted(slots.items())))
+    return state
+
+
 def _encode_ndarray(parts: Canonicalizer, value: Any) -> bytes:
-    head = _tag("numpy", f"{value.dtype.str} {value.shape}")
+    cls = type(value)
+    kind = "array" if hasattr(cls, "__array_finalize__") else "scalar"
+    is_own = cls.__module__.partition(".")[0] == "numpy"
+    if not is_own or (kind == "array" and cls.__name__ != "ndarray"):
+        return _encode_reduced(parts, value)  # A subclass may add to the data: a unit, a mask.
+    head = _tag("numpy", f"{kind} {value.dtype.str} {value.shape}")
+    if value.dtype.names:  # By field, since there may be gaps with anything in them.
+        return head + parts.items({name: value[name] for name in value.dtype.names})
     if value.dtype.hasobject:
-        return head + parts.keys(value.ravel().tolist())
-    if value.dtype.names:
-        head += repr(value.dtype.descr).encode()
+        return head + parts.key(value.ravel().tolist())
     return head + bytes(value.tobytes())
 
 
 def _encode_pandas(parts: Canonicalizer, value: Any) -> bytes:
-    kind = type(value).__name__
-    if kind == "DataFrame":
-        columns = [value.iloc[:, i] for i in range(value.shape[1])]
-        return b"@pandas.DataFrame" + b"".join(
-            [parts.key(value.columns), parts.key(value.index)]
-            + [parts.key(_plain_array(column)) for column in columns]
-        )
-    index = parts.key(value.index) if kind == "Series" else b""
+    cls = type(value)
+    is_own = cls.__module__.partition(".")[0] == "pandas"
+    head = _tag("pandas", cls.__name__ if is_own else global_name(cls))
+    if not is_own:  # Subclasses list the attributes that they add.
+        added = [name for name in getattr(value, "_metadata", ()) if name not in ("name", "_name")]
+        head += digest(parts.items({name: getattr(value, name, None) for name in added}, ".{}"))
+    if value.ndim == 2:
+        columns = {i: _plain_column(value.iloc[:, i]) for i in range(value.shape[1])}
+        return head + parts.keys((value.columns, value.index)) + parts.items(columns)
     name = list(value.names) if hasattr(value, "names") else value.name
-    return _tag("pandas", kind) + parts.key(name) + index + parts.key(_plain_array(value))
+    index = value.index if hasattr(value, "index") else None
+    return head + parts.keys((name, index, _plain_column(value)))
 
 
-def _plain_array(column: Any) -> tuple[str, Any]:
-    return (str(column.dtype), column.to_numpy())
+def _plain_column(column: Any) -> tuple[Any, ...]:
+    """Return what says the type of a column, and its values as an array."""
+    dtype = column.dtype
+    if getattr(dtype, "tz", None) is not None:
+        column = getattr(column, "dt", column).tz_convert(None)
+    if hasattr(dtype, "categories"):
+        return (str(dtype), dtype.ordered, dtype.categories, column.to_numpy())
+    return (str(dtype), column.to_numpy())
 
 
-def _choose_encoder(cls: type, instance: Any) -> Encoder:
+def _choose_encoder(cls: type) -> Encoder:
     """Decide how the instances of a class are encoded; asked once for each class."""
     for base in cls.__mro__:
         encoder = _registered.get(base) or _registered.get(f"{base.__module__}.{base.__qualname__}")
         if encoder is not None:
             return encoder
-    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
-        return _encode_namedtuple
+    return _choose_by_kind(cls)
+
+
+def _choose_by_kind(cls: type) -> Encoder:
     if issubclass(cls, type):
         return _encode_class
-    if cls in copyreg.dispatch_table or not _is_plain_class(cls):
+    if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        return _encode_namedtuple
+    if not _has_pickle_methods(cls):
+        if issubclass(cls, (set, frozenset)):
+            return _encode_set
+        if issubclass(cls, BaseException):
+            return _encode_error
+    return encode_state
+
+
+def encode_state(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode an object by what pickle would keep of it."""
+    cls = type(value)
+    encoder = _state_encoders.get(cls)
+    if encoder is None:
+        encoder = _state_encoders[cls] = _choose_state_encoder(cls, value)
+    return encoder(parts, value)
+
+
+def _choose_state_encoder(cls: type, value: Any) -> Encoder:
+    if _has_pickle_methods(cls) or not _is_plain(cls, value):
         return _encode_reduced
-    try:
-        instance.__reduce_ex__(4)
-    except TypeError as error:  # It has state in C that nobody can read: a lock, a socket.
-        raise HashError(f"{cls.__name__} has no key ({error})") from None
-    return _encode_attributes
+    derived = {
+        name
+        for base in cls.__mro__
+        for name, attribute in vars(base).items()
+        if isinstance(attribute, cached_property)
+    }
+    return partial(_encode_attributes, derived=frozenset(derived)) if derived else _encode_attributes
 
 
-def _is_plain_class(cls: type) -> bool:
-    """Say whether instances are their attributes: no C state, no pickle methods of their own."""
-    for base in cls.__mro__[:-1]:
+def _has_pickle_methods(cls: type) -> bool:
+    """Say whether the author of a class said how pickle is to treat its instances."""
+    if cls in copyreg.dispatch_table:
+        return True
+    for base in cls.__mro__:
         if not base.__flags__ & _HEAP_TYPE:
-            return False
+            continue
         for name in ("__reduce__", "__reduce_ex__", "__getnewargs__", "__getnewargs_ex__"):
             if name in base.__dict__:
-                return False
+                return True
         # Slotted frozen dataclasses are given a __getstate__ whose form varies with the Python.
         getstate = base.__dict__.get("__getstate__")
         if getstate is not None and getattr(getstate, "__module__", "") != "dataclasses":
-            return False
+            return True
+    return False
+
+
+def _is_plain(cls: type, value: Any) -> bool:
+    """Say whether the instances of a class are their attributes and nothing else."""
+    if any(not base.__flags__ & _HEAP_TYPE for base in cls.__mro__[:-1]):
+        return False
+    try:
+        value.__reduce_ex__(4)
+    except TypeError:  # It has state that is written in C: a lock, a connection.
+        return False
+    except Exception:
+        pass
     return True
 
 
@@ -406,11 +622,15 @@ _EXACT: dict[type, Encoder] = {
     frozenset: _encode_set,
     bytearray: _encode_bytearray,
     type: _encode_class,
+    ModuleType: _encode_module,
     FunctionType: _encode_function,
+    _lru_cache_wrapper: _encode_cached_function,
+    CodeType: _encode_code,
     BuiltinFunctionType: _encode_builtin,
     MethodType: _encode_method,
 }
 _encoders: dict[type, Encoder] = dict(_EXACT)
+_state_encoders: dict[type, Encoder] = {}
 _registered: dict[type | str, Encoder] = {
     "enum.Enum": _encode_enum,
     "pathlib.PurePath": _encode_path,

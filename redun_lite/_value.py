@@ -27,11 +27,10 @@ from ._hash import (
     CANONICAL_PACKAGE,
     PACKAGE,
     Canonicalizer,
-    _encode_attributes,
-    _encode_reduced,
-    _is_plain_class,
     _tag,
+    canonical_object,
     digest,
+    encode_state,
     global_name,
     is_flat,
     key_of,
@@ -81,7 +80,7 @@ class Value:
         data
             The serialized value, where the caller has it at hand.
         """
-        return digest(_encode_value_state(Canonicalizer(), self)).hex()
+        return digest(canonical_object(self, encode_state)).hex()
 
     def serialize(self) -> bytes:
         """Return the bytes to store."""
@@ -151,13 +150,8 @@ class ProxyValue(Value):
 
 def _encode_value(parts: Canonicalizer, value: Value) -> bytes:
     if type(value).get_hash is Value.get_hash:
-        return _encode_value_state(parts, value)
+        return encode_state(parts, value)
     return _tag("value", value.type_name) + value.get_hash().encode()
-
-
-def _encode_value_state(parts: Canonicalizer, value: Value) -> bytes:
-    encode = _encode_attributes if _is_plain_class(type(value)) else _encode_reduced
-    return encode(parts, value)
 
 
 def _encode_proxied(_: Canonicalizer, value: Any) -> bytes:
