@@ -263,21 +263,37 @@ def connect(path: str, read_only: bool = False) -> sqlite3.Connection:
     """
     try:
         if path == MEMORY:
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        else:
-            mode = "ro" if read_only else "rw"
-            connection = sqlite3.connect(
-                f"{_file_uri(path)}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                timeout=BUSY_TIMEOUT,
-                check_same_thread=False,
-                cached_statements=200,
-            )
-        for pragma in _PRAGMAS:
-            connection.execute(pragma)
+            return _connect(path)
+        if not read_only:
+            return _connect(f"{_file_uri(path)}?mode=rw")
+        try:
+            return _connect(f"{_file_uri(path)}?mode=ro")
+        except sqlite3.OperationalError:
+            if os.path.exists(f"{path}-wal") or not os.path.isfile(path):
+                raise
+            # In a folder that cannot be written SQLite cannot make the files by which readers
+            # and writers share a log; where there is no log, there is nothing to share.
+            return _connect(f"{_file_uri(path)}?immutable=1")
     except sqlite3.Error as error:
         raise explain(error, path) from None
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address,
+        uri=address != MEMORY,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT,
+        check_same_thread=False,
+        cached_statements=200,
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("SELECT count(*) FROM sqlite_master")  # Reads the file, or says why not.
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -411,7 +427,11 @@ class Repository:
         if path != MEMORY:
             create(path)
         self._reader = connect(path)
-        migrate(self._reader, path)
+        try:
+            migrate(self._reader, path)
+        except BaseException:
+            self._reader.close()
+            raise
         self._batch = Batch()
         self._last_flush = time.monotonic()
         self.known_values: dict[bytes, ValueRecord] = {}
@@ -694,15 +714,18 @@ class _Writer:
         arguments = []
         upstreams = []
         children = []
-        task_id = self._task_id
-        for node, task, single, result, names, values, sources, below, computed in calls:
+        # All tasks before the first set of tasks, which may be written for a call above theirs.
+        task_ids = [self._task_id(connection, call.task) for call in calls]
+        for task_id, (node, _, single, result, names, values, sources, below, computed) in zip(
+            task_ids, calls
+        ):
             call_id = node.id
             rows.append(
                 (
                     call_id,
                     node.key,
                     node.outcome,
-                    task_id(connection, task),
+                    task_id,
                     single and single.id,
                     result.id,
                     node.task_set.id or self._task_set_id(connection, node.task_set),

@@ -60,9 +60,9 @@ from ._job import (
     RUNNING,
     Evaluation,
     Job,
+    NestedEvaluation,
     OperatorEvaluation,
     Reporter,
-    RootEvaluation,
     TaskEvaluation,
 )
 from ._limits import Limits
@@ -74,7 +74,6 @@ from ._task import (
     CacheResult,
     CacheScope,
     Task,
-    TaskOptions,
     get_task_registry,
     holds_expressions,
 )
@@ -189,7 +188,7 @@ class Engine:
         KeyboardInterrupt
             `interrupt` was called.
         """
-        root = RootEvaluation(self, value)
+        root = NestedEvaluation(self, value, None)
         _collector.run_starts()
         try:
             self._gather(root, value, None)
@@ -262,10 +261,24 @@ class Engine:
     def _drain(self) -> None:
         """Let the jobs that run come to their end, and record them; start no others."""
         self._interrupted = True
+        self._withdraw()
         if self._reporter is not None and self._in_flight:
             self._reporter.draining(self)
         while self._in_flight:
             self._wait()
+
+    def _withdraw(self) -> None:
+        """Take back the jobs that executors have not begun."""
+        for executor in self._executors.values():
+            for job in executor.withdraw():
+                if job.run is not self:
+                    executor.submit(job)  # It belongs to another run on the same executor.
+                    continue
+                self._in_flight -= 1
+                self.counts[RUNNING] -= 1
+                job.stage = 0
+                if not job.shown:
+                    del self.open[job]
 
     def _end(self) -> None:
         """Record what became of jobs that have not ended."""
@@ -359,8 +372,8 @@ class Engine:
                 self._follow(job)
         elif node.failure is not None:
             node.reject(node.failure)
-        elif isinstance(node, RootEvaluation):
-            node.fulfil(self._substitute(node.whole, None))
+        elif isinstance(node, NestedEvaluation):
+            self._put_together(node)
         else:
             assert isinstance(node, OperatorEvaluation)
             self._operate(node)
@@ -378,9 +391,11 @@ class Engine:
                     return
             try:
                 args, kwargs = self._substitute((expr.args, expr.kwargs), node.parent)
-                node.fulfil(OPERATORS[expr.func_name](*args, **kwargs))
+                value = OPERATORS[expr.func_name](*args, **kwargs)
             except Exception as error:
                 node.reject(_without_engine_frames(error))
+            else:
+                self._settle_as(node, value)
         elif isinstance(expr, SchedulerExpression):
             self._run_scheduler_task(node, expr)
         else:
@@ -394,11 +409,31 @@ class Engine:
         except Exception as error:
             node.reject(_without_engine_frames(error))
             return
-        if isinstance(outcome, Expression):
-            outcome = self.evaluate(outcome, node.parent)
-        if isinstance(outcome, Evaluation):
-            node.sources_in = [outcome]
-        node._follow(outcome)
+        if isinstance(outcome, Promise):
+            if isinstance(outcome, Evaluation):
+                node.sources_in = [outcome]
+            node._follow(outcome)
+        else:
+            self._settle_as(node, outcome)
+
+    def _settle_as(self, node: OperatorEvaluation, value: Any) -> None:
+        """Settle an evaluation with a value, once the expressions in that are evaluated."""
+        if not expressions_in(value):
+            node.fulfil(value)
+            return
+        nested = NestedEvaluation(self, value, node.parent)
+        node.sources_in = node.sources_in + self._gather(nested, value, node.parent)
+        if nested.missing == 0:
+            self.ready.append(nested)
+        node._follow(nested)
+
+    def _put_together(self, node: NestedEvaluation) -> None:
+        try:
+            value = self._substitute(node.whole, node.parent)
+        except Exception as error:
+            node.reject(_without_engine_frames(error))
+        else:
+            node.fulfil(value)
 
     def _start(self, node: TaskEvaluation) -> None:
         """Make the job of a call, and evaluate its options and arguments."""
@@ -439,7 +474,7 @@ class Engine:
         if holds_expressions(options):
             job.unsettled_options = options
         else:
-            job.options = TaskOptions(options, f"task {task.fullname}")
+            job.options = task.parse_options(options)
 
     def _identify(self, job: Job) -> None:
         """Compute the key of a job whose arguments are known, and look for an equal job."""
@@ -449,7 +484,13 @@ class Engine:
         try:
             if job.unsettled_options is not None:
                 options = self._substitute(job.unsettled_options, job.parent)
-                job.options = TaskOptions(options, f"task {task.fullname}")
+                job.options = task.parse_options(options)
+                exported = (*task.exported, *job.evaluation.expr.exported)
+                if exported:  # Evaluated here, and not again in each job below.
+                    job.exported = {
+                        **(job.exported or {}),
+                        **{name: options[name] for name in exported},
+                    }
             if job.upstreams is not None:
                 values = self._substitute(values, job.parent) if any(job.upstreams) else values
                 job.values = values = get_type_registry().preprocess(values, {"job": job})
@@ -563,7 +604,7 @@ class Engine:
         """Return a recorded value, or `_INVALID` if it cannot be used any more."""
         try:
             value = load_value(type_name, data)
-            return value if is_valid_expr(value) else _INVALID
+            return value if is_valid_expr(value, self._registry.get) else _INVALID
         except Exception:
             # Its class was renamed, or a task inside it edited: as good as not recorded.
             return _INVALID
@@ -612,8 +653,9 @@ class Engine:
         try:
             executor = self._executors.get(options.executor)
             if executor is None:
-                executor = self._executors[options.executor] = self._executor_of(options.executor)
+                executor = self._executor_of(options.executor)
                 executor.start()
+                self._executors[options.executor] = executor
             if task.script:
                 executor.submit_script(job)
             else:
@@ -720,7 +762,7 @@ class Engine:
         cached = job.cached
         assert task is not None and key is not None and job.keys is not None
         children = job.children
-        if children is None:
+        if children is None and job.scope is None:
             task_set = self._leaf_set(task)
             if cached is not None:
                 return self._recorded_node(job, cached, task_set)
@@ -728,7 +770,7 @@ class Engine:
             outcome = int.from_bytes(result.key[:8], "little", signed=True)
             calls: list[CallNode] = []
         else:
-            calls = [child.call for child in children if child.call is not None]
+            calls = _calls_of(children)
             task_set = self._task_set(task, calls)
             result_key = self._result_key(job, value)
             outcome = _outcome(result_key, calls)
@@ -760,8 +802,9 @@ class Engine:
         assert job.task is not None and job.key is not None
         value = ErrorValue.from_error(error)
         record = self._value_record(key_of(value), value)
-        outcome = int.from_bytes(digest(b"@error" + record.key)[:8], "little", signed=True)
-        node = CallNode(job.key, outcome, self._leaf_set(job.task))
+        calls = _calls_of(job.children)
+        outcome = _outcome(digest(b"@error" + record.key), calls)
+        node = CallNode(job.key, outcome, self._task_set(job.task, calls))
         call = CallRecord(
             node,
             job.task,
@@ -770,7 +813,7 @@ class Engine:
             job.names,
             job.records or (),
             self._upstream_calls(job),
-            [child.call for child in job.children or () if child.call is not None],
+            calls,
             job.started,
         )
         if not self._dryrun:
@@ -843,8 +886,13 @@ class Engine:
         while node is not None and node not in path:
             path.append(node)
             node = self._awaited_by(node)
-        circle = path[path.index(node) :] if node is not None else path
+        circle = path[path.index(node) :] if node is not None else []
         circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
+        if not circular:
+            raise TaskError(
+                f"nothing is left that could settle {path[-1].expr!r}: a scheduler task has to "
+                "return a value, an expression, or a promise that scheduler.evaluate gave"
+            )
         while len(circular) > 1 and circular[-1] == circular[0]:
             circular.pop()
         shown = " → ".join([*circular, circular[0]])
@@ -868,7 +916,7 @@ class Engine:
                 value, scope = job.single, job
         else:
             expr: Any = node.expr
-            value = node.whole if isinstance(node, RootEvaluation) else (expr.args, expr.kwargs)
+            value = node.whole if isinstance(node, NestedEvaluation) else (expr.args, expr.kwargs)
         evaluations = self._scope if scope is None else scope.scope or {}
         for expr in expressions_in(value):
             evaluation = evaluations.get(id(expr))
@@ -920,6 +968,11 @@ def _outcome(result_key: bytes, calls: list[CallNode]) -> int:
         below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
         result_key = digest(result_key + b"".join(sorted(below)))
     return int.from_bytes(result_key[:8], "little", signed=True)
+
+
+def _calls_of(evaluations: list[TaskEvaluation] | None) -> list[CallNode]:
+    """Return the calls of those evaluations that have ended."""
+    return [node.call for node in evaluations or () if node.call is not None]
 
 
 def _source_calls(evaluations: list[Evaluation]) -> list[CallNode]:

@@ -74,7 +74,7 @@ class Executor:
         self._scheduler = scheduler
 
     def start(self) -> None:
-        """Get ready; called before the first job of a run."""
+        """Get ready; called before the first job of a run, once for each name it is known by."""
 
     def stop(self) -> None:
         """Let go of workers; called when the scheduler is closed."""
@@ -86,6 +86,10 @@ class Executor:
     def submit_script(self, job: Job) -> None:
         """Start the script of a job; must not block."""
         raise ExecutorError(f"executor {self.name!r} does not run scripts")
+
+    def withdraw(self) -> list[Job]:
+        """Give back the jobs that have not begun, which then never come back as done."""
+        return []
 
 
 class LocalExecutor(Executor):
@@ -135,6 +139,9 @@ class LocalExecutor(Executor):
             pool = self._pool = self._make_pool()
         pool.submit(job)
 
+    def withdraw(self) -> list[Job]:
+        return self._pool.withdraw() if self._pool is not None else []
+
     def _make_pool(self) -> Pool:
         if self.mode == "thread":
             return ThreadPool(self.name, self.max_workers)
@@ -153,6 +160,9 @@ class Pool(Protocol):
 
     def submit(self, job: Job) -> None:
         """Queue a job."""
+
+    def withdraw(self) -> list[Job]:
+        """Give back the jobs that have not begun."""
 
     def stop(self) -> None:
         """End idle workers at once, and the others after what they are running."""
@@ -179,6 +189,16 @@ class ThreadPool:
             )
             self._threads.append(thread)
             thread.start()
+
+    def withdraw(self) -> list[Job]:
+        jobs: list[Job] = []
+        while True:
+            try:
+                job = self._queue.get_nowait()
+            except queue.Empty:
+                return jobs
+            if job is not None:
+                jobs.append(job)
 
     def stop(self) -> None:
         for _ in self._threads:
@@ -234,11 +254,17 @@ class AliasExecutor(Executor):
             raise config.error(message) if config else ConfigError(f"executor {name}: {message}")
         self.target = target
 
+    def start(self) -> None:
+        self._resolve().start()
+
     def submit(self, job: Job) -> None:
         self._resolve().submit(job)
 
     def submit_script(self, job: Job) -> None:
         self._resolve().submit_script(job)
+
+    def withdraw(self) -> list[Job]:
+        return self._resolve().withdraw()
 
     def _resolve(self) -> Executor:
         seen = [self.name]

@@ -10,14 +10,16 @@ value with expressions in it is hashed and stored: a node refers to another by i
 from __future__ import annotations
 
 import io
-import marshal
 import operator
+from collections.abc import Collection, Iterator
+from dataclasses import fields
 from itertools import islice
-from typing import Any, Callable, Generic, Iterator, TypeVar
+from typing import Any, Callable, Generic, TypeVar
 
-from ._errors import ExpressionError
-from ._hash import _MARSHAL_VERSION, Canonicalizer, _tag, digest, is_flat, key_of, register_encoder
+from ._errors import ExpressionError, HashError
+from ._hash import ATOMS, Canonicalizer, _tag, digest, flat_bytes, is_flat, key_of, register_encoder
 from ._value import (
+    IS_COPY,
     ValuePickler,
     ValueUnpickler,
     dumps,
@@ -25,6 +27,8 @@ from ._value import (
     iter_nested,
     loads,
     map_nested,
+    package_id,
+    parts_of,
     pickle_with,
 )
 
@@ -86,6 +90,11 @@ class Expression(Generic[T]):
             )
         return int(length)
 
+    def __contains__(self, item: Any) -> bool:
+        raise ExpressionError(
+            f"what is in {self!r} is not known yet: pass it to a task that looks for {item!r}"
+        )
+
     def __getattr__(self, name: str) -> Any:
         # Names in underscores are how Python and tools (copy, pickle, notebooks) ask what an
         # object can do: these must not look as if they were there.
@@ -94,14 +103,24 @@ class Expression(Generic[T]):
         return SimpleExpression("getattr", (self, name))
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            bounds = (key.start, key.stop, key.step)
-            if any(isinstance(bound, Expression) for bound in bounds):
-                key = SimpleExpression("slice", bounds)
+        key = tuple(map(_lazy_slice, key)) if type(key) is tuple else _lazy_slice(key)
         return SimpleExpression("getitem", (self, key))
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return SimpleExpression("call", (self, *args), kwargs)
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        return SimpleExpression("call", (self, *args), kwargs or _NO_OPTIONS)
+
+
+def _lazy_slice(key: Any) -> Any:
+    """Return a slice with lazy bounds as an expression: a slice is not looked into."""
+    if isinstance(key, slice):
+        bounds = _bounds(key)
+        if any(isinstance(bound, Expression) for bound in bounds):
+            return SimpleExpression("slice", bounds)
+    return key
+
+
+def _bounds(key: slice) -> tuple[Any, ...]:
+    return (key.start, key.stop, key.step)
 
 
 class ValueExpression(Expression[T]):
@@ -119,7 +138,7 @@ class ValueExpression(Expression[T]):
         return (self.value,)
 
     def __repr__(self) -> str:
-        return f"ValueExpression({self.value!r})"
+        return f"ValueExpression({format_expr(self.value)})"
 
 
 class SimpleExpression(Expression[T]):
@@ -143,7 +162,8 @@ class SimpleExpression(Expression[T]):
         self.kwargs = kwargs
 
     def held(self) -> list[Expression[Any]]:
-        return expressions_in((self.args, self.kwargs))
+        held = expressions_in(self.args)
+        return held + expressions_in(self.kwargs) if self.kwargs else held
 
     def _fields(self) -> tuple[Any, ...]:
         if self.kwargs:
@@ -224,7 +244,7 @@ class SchedulerExpression(TaskExpression[T]):
 # Operators
 
 
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def _call(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     return function(*args, **kwargs)
 
 
@@ -302,16 +322,25 @@ _add_operators()
 
 
 def expressions_in(value: Any) -> list[Expression[Any]]:
-    """Return the expressions in a nested value, in order, with repetitions.
+    """Return the expressions in a nested value, in order; one may be there more than once.
 
-    >>> lazy = ValueExpression(1)
-    >>> expressions_in([lazy, {"a": lazy}, 3]) == [lazy, lazy]  # doctest: +SKIP
-    True
+    >>> expressions_in([ValueExpression(1), {"a": ValueExpression(2)}, 3])
+    [ValueExpression(1), ValueExpression(2)]
     """
     if is_flat(value):
         return []
     if isinstance(value, Expression):
         return [value]
+    if type(value) is tuple or type(value) is list:  # Most often atoms and expressions only.
+        found = []
+        for part in value:
+            cls = type(part)
+            if cls in _CODES:
+                found.append(part)
+            elif cls not in ATOMS:
+                break
+        else:
+            return found
     return [leaf for leaf in iter_nested(value) if isinstance(leaf, Expression)]
 
 
@@ -340,11 +369,11 @@ def topological_order(value: Any) -> list[Expression[Any]]:
 
 
 class Ref:
-    """Stands for the expression at an index of a flat graph."""
+    """Stands for the expression at an index of a flat graph, or for the one of a key."""
 
     __slots__ = ("index",)
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: Any) -> None:
         self.index = index
 
 
@@ -360,23 +389,39 @@ _GRAPH = b"E"  # What a stored graph starts with; a pickle starts with 0x80.
 
 def _flatten(value: Any, order: list[Expression[Any]]) -> tuple[list[tuple[Any, ...]], Any]:
     """Return the nodes of a graph and the value around it, expressions replaced by `Ref`s."""
-    index = {id(expr): i for i, expr in enumerate(order)}
+    refs = {id(expr): Ref(i) for i, expr in enumerate(order)}
 
     def refer(leaf: Any) -> Any:
-        return Ref(index[id(leaf)]) if isinstance(leaf, Expression) else leaf
+        return refs[id(leaf)] if isinstance(leaf, Expression) else leaf
 
     nodes = []
     for expr in order:
         fields = expr._fields()
-        if type(expr) is not ValueExpression and not all(map(is_flat, fields)):
-            fields = map_nested(refer, fields)
+        if type(expr) is not ValueExpression:
+            fields = _map_fields(refer, fields)
         nodes.append((_CODES[type(expr)], *fields))
     return nodes, map_nested(refer, value)
 
 
+def _map_fields(function: Callable[[Any], Any], values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Apply a function to what is no atom in the fields of an expression, as `map_nested` does."""
+    mapped = []
+    for field in values:
+        if is_flat(field):
+            mapped.append(field)
+        elif type(field) is tuple:
+            parts = [part if type(part) in ATOMS else map_nested(function, part) for part in field]
+            mapped.append(tuple(parts))
+        else:
+            mapped.append(map_nested(function, field))
+    return tuple(mapped)
+
+
 class _GraphPickler(ValuePickler):
     def persistent_id(self, obj: Any) -> Any:
-        return obj.index if type(obj) is Ref else super().persistent_id(obj)
+        if type(obj) is Ref:
+            return obj.index
+        return package_id(obj) if IS_COPY else None
 
 
 class _GraphUnpickler(ValueUnpickler):
@@ -385,11 +430,21 @@ class _GraphUnpickler(ValueUnpickler):
 
 
 def dumps_expr(value: Any) -> bytes:
-    """Return the bytes that store a value that may hold expressions."""
+    """Return the bytes that store a value that may hold expressions.
+
+    Raises
+    ------
+    HashError
+        Something in it cannot be pickled; the message names the call and the part.
+    """
     order = topological_order(value)
     if not order:
         return dumps(value)
-    return _GRAPH + pickle_with(_GraphPickler, _flatten(value, order))
+    graph = _flatten(value, order)
+    try:
+        return _GRAPH + pickle_with(_GraphPickler, graph)
+    except HashError as error:
+        raise _at_call(error, value, order, dumps) from None
 
 
 def loads_expr(data: bytes) -> Any:
@@ -402,10 +457,9 @@ def loads_expr(data: bytes) -> Any:
     def resolve(leaf: Any) -> Any:
         return built[leaf.index] if type(leaf) is Ref else leaf
 
-    for code, *fields in nodes:
-        if not all(map(is_flat, fields)):
-            fields = map_nested(resolve, fields)
-        built.append(_CLASSES[code](*fields))
+    for code, *stored in nodes:
+        expr = _CLASSES[code](*_map_fields(resolve, tuple(stored)))
+        built.append(expr)  # Before the next one, which may refer to it.
     return map_nested(resolve, value)
 
 
@@ -415,34 +469,165 @@ def key_of_expr(value: Any) -> bytes:
     return _key_of_graph(value, order) if order else key_of(value)
 
 
-def is_valid_expr(value: Any) -> bool:
+def is_valid_expr(value: Any, find_task: Callable[[str], Any]) -> bool:
     """Say whether a value from the cache still holds, with what its expressions are given.
 
-    A call of a task with a file is only worth replaying while the file is what it was.
+    A call of a task with a file is only worth replaying while the file is what it was, and a call
+    of a task that is no more is worth nothing.
+
+    Parameters
+    ----------
+    value
+        The value.
+    find_task
+        Returns the task of a full name, or None.
     """
     if is_flat(value):
         return True
     is_valid = get_type_registry().is_valid_nested
-    if not all(
-        is_valid(field)
-        for expr in topological_order(value)
-        for field in expr._fields()
-        if not is_flat(field)
-    ):
-        return False
+    for expr in topological_order(value):
+        if isinstance(expr, TaskExpression) and find_task(expr.task_name) is None:
+            return False
+        for field in expr._fields():
+            if not is_flat(field) and not is_valid(field):
+                return False
     return is_valid(value)
 
 
 def _key_of_graph(value: Any, order: list[Expression[Any]]) -> bytes:
-    nodes, around = _flatten(value, order)
+    """Return the key of a graph: the digest of its nodes, which name each other by their index.
+
+    So whether a call is shared is part of the key, as it is part of what the graph computes: two
+    equal calls of a task with `cache_scope=NONE` run twice.
+    """
     parts = Canonicalizer()
-    keys = [
-        digest(b"@node" + marshal.dumps(node, _MARSHAL_VERSION))
-        if all(map(is_flat, node))
-        else parts.key(node)
-        for node in nodes
-    ]
-    return digest(b"@graph" + parts.key(around) + b"".join(keys))
+    names: dict[int, int | bytes] = {id(expr): i for i, expr in enumerate(order)}
+    try:
+        nodes = [_plain_node(expr, names, parts) for expr in order]
+        return digest(b"@graph" + _bytes_of((nodes, _plain(value, names, parts)), parts))
+    except _Unordered:
+        return _key_of_unordered(value, order)
+    except HashError as error:
+        raise _at_call(error, value, order, key_of) from None
+
+
+def _key_of_unordered(value: Any, order: list[Expression[Any]]) -> bytes:
+    """Return the key of a graph with calls in a set, which have no index: keys name them."""
+    parts = Canonicalizer()
+    names: dict[int, int | bytes] = {}
+    for expr in order:
+        node = _plain_node(expr, names, parts, unordered=True)
+        names[id(expr)] = digest(b"@node" + _bytes_of(node, parts))
+    around = _plain(value, names, parts, unordered=True)
+    return digest(b"@unordered graph" + _bytes_of(around, parts))
+
+
+class _Unordered(Exception):
+    """Several expressions are in one set."""
+
+
+def _plain_node(
+    expr: Expression[Any],
+    names: dict[int, int | bytes],
+    parts: Canonicalizer,
+    unordered: bool = False,
+) -> tuple[Any, ...]:
+    if type(expr) is ValueExpression:
+        value = expr.value
+        return (_CODES[ValueExpression], value if is_flat(value) else (..., parts.key(value)))
+    fields = [_plain(field, names, parts, unordered) for field in expr._fields()]
+    return (_CODES[type(expr)], *fields)
+
+
+_MAX_PLAIN_DEPTH = 3
+
+
+def _plain(
+    value: Any,
+    names: dict[int, int | bytes],
+    parts: Canonicalizer,
+    unordered: bool = False,
+    depth: int = _MAX_PLAIN_DEPTH,
+) -> Any:
+    """Return what `flat_bytes` takes for a value: itself, with expressions and objects replaced.
+
+    In their place stand tuples of `...`, which is found in no flat value, and a name or a key.
+    """
+    cls = type(value)
+    if cls in ATOMS:
+        return value
+    if cls in _CODES:
+        return (..., names[id(value)])
+    if is_flat(value):
+        return value
+    if depth:
+        depth -= 1
+        if cls is tuple:
+            return tuple([_plain(part, names, parts, unordered, depth) for part in value])
+        if cls is list:
+            return [_plain(part, names, parts, unordered, depth) for part in value]
+        if cls is dict and set(map(type, value)) == {str}:
+            return {
+                key: _plain(part, names, parts, unordered, depth) for key, part in value.items()
+            }
+    if not unordered and _has_unordered(value):
+        raise _Unordered
+
+    def refer(leaf: Any) -> Any:
+        return Ref(names[id(leaf)]) if isinstance(leaf, Expression) else leaf
+
+    return (..., parts.key(map_nested(refer, value)))
+
+
+def _has_unordered(value: Any) -> bool:
+    """Say whether a nested value has a set that leads to several expressions."""
+    seen: set[int] = set()
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        inner = parts_of(part)
+        if inner is None or id(part) in seen:
+            continue
+        seen.add(id(part))
+        if isinstance(part, (set, frozenset)) and len(expressions_in(part)) > 1:
+            return True
+        stack.extend(inner)
+    return False
+
+
+def _bytes_of(plain: Any, parts: Canonicalizer) -> bytes:
+    try:
+        return flat_bytes(plain)
+    except ValueError:  # An atom of more than 2 GiB.
+        return parts.key(plain)
+
+
+def _at_call(
+    error: HashError, value: Any, order: list[Expression[Any]], check: Callable[[Any], Any]
+) -> HashError:
+    """Return the error of a graph as that of the field of an expression that it comes from."""
+
+    def forget(leaf: Any) -> Any:
+        return None if isinstance(leaf, Expression) else leaf
+
+    for expr in order:
+        for label, field in zip(_LABELS[type(expr)], expr._fields()):
+            try:
+                check(map_nested(forget, field))
+            except HashError as found:
+                call = getattr(expr, "task_name", None) or getattr(expr, "func_name", "value")
+                return found.within(f"{call}(…){label}")
+    try:
+        check(map_nested(forget, value))
+    except HashError as found:
+        return found
+    return error
+
+
+_LABELS: dict[type, tuple[str, ...]] = {
+    **dict.fromkeys(_CLASSES, ("", ".args", ".kwargs", ".options", "", "")),
+    ValueExpression: ("",),
+}
 
 
 def _encode_expression(_: Canonicalizer, value: Expression[Any]) -> bytes:
@@ -450,7 +635,7 @@ def _encode_expression(_: Canonicalizer, value: Expression[Any]) -> bytes:
 
 
 def _encode_ref(_: Canonicalizer, value: Ref) -> bytes:
-    return _tag("ref", str(value.index))
+    return _tag("ref", repr(value.index))
 
 
 register_encoder(Expression, _encode_expression)
@@ -459,68 +644,94 @@ register_encoder(Ref, _encode_ref)
 
 # Display
 
-_MAX_REPR_DEPTH = 4
+_MAX_REPR_DEPTH = 5
 _MAX_REPR_ITEMS = 6
 
 
 def format_expr(value: Any, depth: int = _MAX_REPR_DEPTH) -> str:
     """Return an expression as the source that made it, cut short where it is deep or long."""
-    if isinstance(value, Expression):
-        if depth == 0:
-            return "…"
-        if isinstance(value, TaskExpression):
-            return f"{value.task_name}({_format_args(value.args, value.kwargs, depth - 1)})"
-        if isinstance(value, SimpleExpression):
-            return _format_operator(value, depth - 1)
+    is_expr = isinstance(value, Expression)
+    if depth == 0 and (is_expr or parts_of(value)):
+        return "…"
+    depth -= 1
+    if isinstance(value, TaskExpression):
+        return f"{value.task_name}({_format_args(value.args, value.kwargs, depth)})"
+    if isinstance(value, SimpleExpression):
+        return _format_operator(value, depth)
+    if is_expr or not parts_of(value):
         return repr(value)
-    if type(value) in (list, tuple, set, frozenset) and value:
-        items = [format_expr(item, depth) for item in islice(value, _MAX_REPR_ITEMS)]
-        items += ["…"] if len(value) > _MAX_REPR_ITEMS else []
-        opening, closing = ("[", "]") if type(value) is list else ("{", "}")
-        opening, closing = ("(", ")") if type(value) is tuple else (opening, closing)
-        comma = "," if type(value) is tuple and len(items) == 1 else ""
-        return f"{opening}{', '.join(items)}{comma}{closing}"
-    if type(value) is dict:
+    name = type(value).__name__
+    if isinstance(value, dict):
         pairs = islice(value.items(), _MAX_REPR_ITEMS)
-        items = [f"{key!r}: {format_expr(item, depth)}" for key, item in pairs]
+        items = [f"{format_expr(key, depth)}: {format_expr(item, depth)}" for key, item in pairs]
         items += ["…"] if len(value) > _MAX_REPR_ITEMS else []
-        return f"{{{', '.join(items)}}}"
-    return repr(value)
+        shown = f"{{{', '.join(items)}}}"
+        return shown if type(value) is dict else f"{name}({shown})"
+    if type(value) in _BRACKETS:
+        opening, closing = _BRACKETS[type(value)]
+        comma = "," if type(value) is tuple and len(value) == 1 else ""
+        return f"{opening}{_format_args(value, {}, depth)}{comma}{closing}"
+    names = getattr(value, "_fields", None) or [
+        field.name for field in fields(value) if hasattr(value, field.name)
+    ]
+    return f"{name}({_format_args((), {name: getattr(value, name) for name in names}, depth)})"
 
 
-def _format_args(args: tuple[Any, ...], kwargs: dict[str, Any], depth: int) -> str:
-    parts = [format_expr(arg, depth) for arg in args]
-    parts += [f"{name}={format_expr(arg, depth)}" for name, arg in kwargs.items()]
+_BRACKETS: dict[Any, tuple[str, str]] = {
+    list: ("[", "]"),
+    tuple: ("(", ")"),
+    set: ("{", "}"),
+    frozenset: ("frozenset({", "})"),
+}
+
+
+def _format_args(args: Collection[Any], kwargs: dict[str, Any], depth: int) -> str:
+    parts = [format_expr(arg, depth) for arg in islice(args, _MAX_REPR_ITEMS)]
+    named = islice(kwargs.items(), max(0, _MAX_REPR_ITEMS - len(args)))
+    parts += [f"{name}={format_expr(arg, depth)}" for name, arg in named]
+    parts += ["…"] if len(args) + len(kwargs) > _MAX_REPR_ITEMS else []
     return ", ".join(parts)
 
 
 def _format_operator(expr: SimpleExpression[Any], depth: int) -> str:
     name = expr.func_name
-    first = format_expr(expr.args[0], depth)
-    if isinstance(expr.args[0], SimpleExpression) and expr.args[0].func_name in _INFIX:
-        first = f"({first})"
+    operands = [_format_operand(arg, depth) for arg in expr.args]
+    if name in _INFIX and len(operands) == 2:
+        return f"{operands[0]} {_INFIX[name][1]} {operands[1]}"
+    if name in _PREFIX and len(operands) == 1:
+        return _PREFIX[name] + operands[0]
     if name == "getattr":
-        return f"{first}.{expr.args[1]}"
+        return f"{operands[0]}.{expr.args[1]}"
     if name == "getitem":
-        return f"{first}[{_format_key(expr.args[1], depth)}]"
-    if name == "slice":
-        return f"slice({_format_args(expr.args, {}, depth)})"
+        return f"{operands[0]}[{_format_key(expr.args[1], depth)}]"
     if name == "call":
-        return f"{first}({_format_args(expr.args[1:], expr.kwargs, depth)})"
-    if name in _UNARY:
-        return f"abs({first})" if name == "abs" else f"{_UNARY[name][1]}{first}"
-    second = format_expr(expr.args[1], depth)
-    if isinstance(expr.args[1], SimpleExpression) and expr.args[1].func_name in _INFIX:
-        second = f"({second})"
-    return f"{first} {_INFIX[name][1]} {second}"
+        return f"{operands[0]}({_format_args(expr.args[1:], expr.kwargs, depth)})"
+    return f"{name}({_format_args(expr.args, expr.kwargs, depth)})"
+
+
+def _format_operand(value: Any, depth: int) -> str:
+    shown = format_expr(value, depth)
+    if isinstance(value, SimpleExpression) and value.func_name in _OPEN:
+        return f"({shown})"
+    return shown
 
 
 def _format_key(key: Any, depth: int) -> str:
-    if isinstance(key, slice):
-        bounds = ["" if part is None else format_expr(part, depth) for part in (key.start, key.stop)]
-        step = "" if key.step is None else f":{format_expr(key.step, depth)}"
-        return ":".join(bounds) + step
-    return format_expr(key, depth)
+    if type(key) is tuple and any(map(_bounds_of_slice, key)):
+        return ", ".join(_format_key(part, depth) for part in key)
+    bounds = _bounds_of_slice(key)
+    if bounds is None:
+        return format_expr(key, depth)
+    shown = ["" if part is None else format_expr(part, depth) for part in bounds]
+    return ":".join(shown if bounds[-1] is not None else shown[:-1])
+
+
+def _bounds_of_slice(key: Any) -> tuple[Any, ...] | None:
+    if isinstance(key, SimpleExpression) and key.func_name == "slice" and len(key.args) == 3:
+        return key.args
+    return _bounds(key) if isinstance(key, slice) else None
 
 
 _INFIX = {**_BINARY, **_COMPARISONS}
+_PREFIX = {name: sign for name, (_, sign) in _UNARY.items() if name != "abs"}
+_OPEN = {*_INFIX, *_PREFIX}

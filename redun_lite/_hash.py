@@ -42,8 +42,10 @@ KEY_SIZE = 20
 PACKAGE = __name__.rpartition(".")[0]
 CANONICAL_PACKAGE = "redun_lite"
 
+ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
+"""Classes whose values have no parts."""
+
 _MARSHAL_VERSION = 2
-_ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the types that are built into Python.
 _NEGATIVE_NAN = b"\0\0\0\0\0\0\xf8\xff"  # What inf - inf is on x86; on ARM its sign is plus.
 _F8 = 0xF8  # To look for one byte is ten times faster than to look for several.
@@ -76,7 +78,7 @@ def key_of(value: Any) -> bytes:
     >>> key_of({"b", "a"}) == key_of({"a", "b"})
     True
     >>> key_of([1, 2]).hex()
-    '76a4b16b8d1ba4dc35bd5c0d1b43ba3cd6ea7fb5'
+    'ae6cd305d53888e49057bd8e7a8dd177f3b1d179'
     """
     return blake2b(canonical(value), digest_size=KEY_SIZE).digest()
 
@@ -113,12 +115,12 @@ def is_flat(value: Any) -> bool:
     (True, False, False)
     """
     cls = type(value)
-    if cls in _ATOMS:
+    if cls in ATOMS:
         return True
     if cls is list or cls is tuple:
-        return _ATOMS.issuperset(map(type, value))
+        return ATOMS.issuperset(map(type, value))
     if cls is dict:
-        return _ATOMS.issuperset(map(type, value)) and _ATOMS.issuperset(map(type, value.values()))
+        return ATOMS.issuperset(map(type, value)) and ATOMS.issuperset(map(type, value.values()))
     return False
 
 
@@ -424,6 +426,12 @@ def _encode_path(_: Canonicalizer, value: Any) -> bytes:
     return _tag("path", type(value).__name__) + str(value).encode("utf-8", "surrogatepass")
 
 
+def _encode_zone(parts: Canonicalizer, value: Any) -> bytes:
+    if value.key is None:
+        return _encode_reduced(parts, value)
+    return _tag("zone", f"{global_name(type(value))} {value.key}")
+
+
 def _encode_error(parts: Canonicalizer, value: Any) -> bytes:
     """Encode an exception: its class, what it was made from, and what it was given since.
 
@@ -549,12 +557,18 @@ def _choose_encoder(cls: type) -> Encoder:
     return _choose_by_kind(cls)
 
 
+def encode_by_kind(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode an object as if nothing were registered for its class."""
+    cls = type(value)
+    return (_EXACT.get(cls) or _choose_by_kind(cls))(parts, value)
+
+
 def _choose_by_kind(cls: type) -> Encoder:
     if issubclass(cls, type):
         return _encode_class
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         return _encode_namedtuple
-    if not _has_pickle_methods(cls):
+    if not has_pickle_methods(cls):
         if issubclass(cls, (set, frozenset)):
             return _encode_set
         if issubclass(cls, BaseException):
@@ -572,7 +586,7 @@ def encode_state(parts: Canonicalizer, value: Any) -> bytes:
 
 
 def _choose_state_encoder(cls: type, value: Any) -> Encoder:
-    if _has_pickle_methods(cls) or not _is_plain(cls, value):
+    if has_pickle_methods(cls) or not _is_plain(cls, value):
         return _encode_reduced
     derived = {
         name
@@ -580,10 +594,12 @@ def _choose_state_encoder(cls: type, value: Any) -> Encoder:
         for name, attribute in vars(base).items()
         if isinstance(attribute, cached_property)
     }
-    return partial(_encode_attributes, derived=frozenset(derived)) if derived else _encode_attributes
+    return (
+        partial(_encode_attributes, derived=frozenset(derived)) if derived else _encode_attributes
+    )
 
 
-def _has_pickle_methods(cls: type) -> bool:
+def has_pickle_methods(cls: type) -> bool:
     """Say whether the author of a class said how pickle is to treat its instances."""
     if cls in copyreg.dispatch_table:
         return True
@@ -614,7 +630,7 @@ def _is_plain(cls: type, value: Any) -> bool:
 
 
 _EXACT: dict[type, Encoder] = {
-    **dict.fromkeys(_ATOMS, _encode_large_atom),
+    **dict.fromkeys(ATOMS, _encode_large_atom),
     list: _encode_list,
     tuple: _encode_tuple,
     dict: _encode_dict,
@@ -633,6 +649,8 @@ _encoders: dict[type, Encoder] = dict(_EXACT)
 _state_encoders: dict[type, Encoder] = {}
 _registered: dict[type | str, Encoder] = {
     "enum.Enum": _encode_enum,
+    "fractions.Fraction": _encode_attributes,  # What it is reduced to varies with the Python.
+    "zoneinfo.ZoneInfo": _encode_zone,  # As does this.
     "pathlib.PurePath": _encode_path,
     "pathlib._local.PurePath": _encode_path,  # Its name in Python 3.13.
     "numpy.ndarray": _encode_ndarray,

@@ -114,13 +114,13 @@ class Evaluation(Promise[Any]):
             self.run.advance(self)
 
 
-class RootEvaluation(Evaluation):
-    """The evaluation of what a run is about: any value, with or without expressions in it."""
+class NestedEvaluation(Evaluation):
+    """The evaluation of any value, with or without expressions in it: what a run is about."""
 
     __slots__ = ("whole",)
 
-    def __init__(self, run: Run, whole: Any) -> None:
-        super().__init__(run, ValueExpression(None), None)
+    def __init__(self, run: Run, whole: Any, parent: Job | None) -> None:
+        super().__init__(run, ValueExpression(None), parent)
         self.whole = whole
 
 

@@ -4,17 +4,36 @@ Jobs that want the same amounts wait in one line.  When units come free, the lin
 the order in which their first jobs came.  A job that cannot start keeps what it lacks from those
 behind it, so that one that wants many units is not overtaken for ever by those that want few; jobs
 that want other resources are not held back by it.
+
+A job that wants several resources could still wait for ever, if each time that one of them comes
+free, another has just been taken.  So once each of them has been free while it waited, though
+never all at once, it keeps all of them.  (To keep them from the beginning would be simpler, and
+leave resources idle behind whoever waits for a job that takes a day.)
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator
+from heapq import merge
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from ._errors import TaskError
 
 T = TypeVar("T")
+
+
+class _Line(Generic[T]):
+    """Those who want the same; each with a number in the order of arrival."""
+
+    __slots__ = ("found_free", "waiting", "wanted")
+
+    def __init__(self, wanted: dict[str, int]) -> None:
+        self.wanted = wanted
+        self.waiting: deque[tuple[int, T]] = deque()
+        self.found_free: set[str] = set()  # Resources that were free while the first one waited.
 
 
 class Limits(Generic[T]):
@@ -38,7 +57,10 @@ class Limits(Generic[T]):
     def __init__(self, available: dict[str, int]) -> None:
         self._total = dict(available)
         self._used: dict[str, int] = {}
-        self._lines: dict[tuple[tuple[str, int], ...], deque[tuple[int, T]]] = {}
+        self._lines: dict[tuple[tuple[str, int], ...], _Line[T]] = {}
+        # Lines by what they want, each behind the number of its first, in order.
+        self._lines_for: dict[str, list[tuple[int, _Line[T]]]] = {}
+        self._freed: set[str] = set()  # What lines have not been asked about since it came free.
         self._arrivals = 0
 
     def acquire(self, who: T, wanted: dict[str, int]) -> bool:
@@ -55,53 +77,104 @@ class Limits(Generic[T]):
                     f"{units} units of {name!r} are wanted but [limits] allows "
                     f"{self._limit(name)}; raise the limit or lower what the task wants"
                 )
-        if self._fits(wanted) and not any(self._is_awaited(name) for name in wanted):
+        self._arrivals += 1
+        if self._may_start(wanted, self._arrivals):
             self._take(wanted)
             return True
-        self._arrivals += 1
-        line = self._lines.setdefault(tuple(sorted(wanted.items())), deque())
-        line.append((self._arrivals, who))
+        key = tuple(sorted(wanted.items()))
+        line = self._lines.get(key)
+        if line is None:
+            line = self._lines[key] = _Line(dict(key))
+        line.waiting.append((self._arrivals, who))
+        if len(line.waiting) == 1:
+            self._advance(line)
+            self._note_free(line)
         return False
 
     def release(self, held: dict[str, int]) -> None:
         """Give units back."""
         for name, units in held.items():
             self._used[name] -= units
+        self._freed.update(held)
 
     def startable(self) -> Iterator[T]:
         """Take units for those in line who can have them, and yield these."""
-        blocked: set[str] = set()
         while True:
-            heads = sorted((line[0][0], wanted) for wanted, line in self._lines.items())
-            for _, wanted in heads:
-                units = dict(wanted)
-                if blocked.isdisjoint(units) and self._fits(units):
-                    self._take(units)
-                    line = self._lines[wanted]
-                    who = line.popleft()[1]
-                    if not line:
-                        del self._lines[wanted]
-                    yield who
+            for arrival, line in self._concerned():
+                if self._may_start(line.wanted, arrival):
+                    self._take(line.wanted)
+                    self._freed.update(line.wanted)  # It keeps them from nobody any more.
+                    yield self._leave(line)
                     break
-                blocked.update(name for name in units if not self._fits({name: units[name]}))
+                self._note_free(line)
             else:
+                self._freed.clear()
                 return
 
     @property
     def waiting(self) -> int:
         """How many stand in line."""
-        return sum(map(len, self._lines.values()))
+        return sum(len(line.waiting) for line in self._lines.values())
+
+    def _concerned(self) -> Iterator[tuple[int, _Line[T]]]:
+        """Yield the lines that want what came free, up to the first that keeps it from others."""
+
+        def lines_for(name: str) -> Iterator[tuple[int, _Line[T]]]:
+            for arrival, line in self._lines_for.get(name, ()):
+                yield arrival, line
+                if self._keeps(line, name):
+                    return
+
+        last = 0
+        for arrival, line in merge(*map(lines_for, self._freed), key=itemgetter(0)):
+            if arrival != last:
+                last = arrival
+                yield arrival, line
+
+    def _leave(self, line: _Line[T]) -> T:
+        """Take the first one out of a line."""
+        arrival, who = line.waiting.popleft()
+        line.found_free.clear()
+        for name in line.wanted:
+            lines = self._lines_for[name]
+            del lines[bisect_left(lines, (arrival,))]
+        if line.waiting:
+            self._advance(line)
+        else:
+            del self._lines[tuple(line.wanted.items())]
+        return who
+
+    def _advance(self, line: _Line[T]) -> None:
+        """Make known who is the first in a line."""
+        for name in line.wanted:
+            insort(self._lines_for.setdefault(name, []), (line.waiting[0][0], line))
+
+    def _may_start(self, wanted: dict[str, int], arrival: int) -> bool:
+        for name, units in wanted.items():
+            if not self._has(name, units):
+                return False
+        for name in wanted:
+            for earlier, line in self._lines_for.get(name, ()):
+                if earlier >= arrival:
+                    break
+                if self._keeps(line, name):
+                    return False
+        return True
+
+    def _keeps(self, line: _Line[T], name: str) -> bool:
+        """Say whether the first in a line keeps a resource from those behind it."""
+        return len(line.found_free) == len(line.wanted) or not self._has(name, line.wanted[name])
+
+    def _note_free(self, line: _Line[T]) -> None:
+        line.found_free.update(
+            name for name, units in line.wanted.items() if self._has(name, units)
+        )
 
     def _limit(self, name: str) -> int:
         return self._total.get(name, 1)
 
-    def _fits(self, wanted: dict[str, int]) -> bool:
-        return all(
-            self._used.get(name, 0) + units <= self._limit(name) for name, units in wanted.items()
-        )
-
-    def _is_awaited(self, name: str) -> bool:
-        return any(name == other for wanted in self._lines for other, _ in wanted)
+    def _has(self, name: str, units: int) -> bool:
+        return self._used.get(name, 0) + units <= self._limit(name)
 
     def _take(self, wanted: dict[str, int]) -> None:
         for name, units in wanted.items():

@@ -163,7 +163,7 @@ class Promise(Generic[T]):
 
     @classmethod
     def all(cls, promises: Iterable[Promise[Any]], queue: Queue | None = None) -> Promise[Any]:
-        """Return the promise of the list of all values, or of the first error.
+        """Return the promise of the list of all values, or of the error that came first.
 
         >>> Promise.all([]).value
         []
@@ -172,7 +172,9 @@ class Promise(Generic[T]):
 
     def _follow(self, outcome: Any) -> None:
         """Settle as `outcome` does, if that is a promise, else with it."""
-        if isinstance(outcome, Promise):
+        if outcome is self:
+            self.reject(RuntimeError("a promise cannot wait for itself"))
+        elif isinstance(outcome, Promise):
             outcome.add_waiter(_Follower(self))
         else:
             self.fulfil(outcome)
@@ -234,12 +236,13 @@ class _Follower:
 
 
 class _All(Promise[Any]):
-    __slots__ = ("_missing", "_promises")
+    __slots__ = ("_first_error", "_missing", "_promises")
 
     def __init__(self, queue: Queue | None, promises: list[Promise[Any]]) -> None:
         super().__init__(promises[0]._queue if queue is None and promises else queue)
         self._promises = promises
         self._missing = len(promises)
+        self._first_error: BaseException | None = None
         if not promises:
             self.fulfil([])
         for promise in promises:
@@ -247,12 +250,16 @@ class _All(Promise[Any]):
 
     def on_settled(self, promise: Promise[Any]) -> None:
         self._missing -= 1
-        if self._missing == 0 or promise._error is not None:
-            self._queue.append(self)
+        if promise._error is not None:
+            if self._first_error is not None:
+                return
+            self._first_error = promise._error
+        elif self._missing or self._first_error is not None:
+            return
+        self._queue.append(self)
 
     def resume(self) -> None:
-        for promise in self._promises:
-            if promise._error is not None:
-                self.reject(promise._error)
-                return
-        self.fulfil([promise._value for promise in self._promises])
+        if self._first_error is not None:
+            self.reject(self._first_error)
+        else:
+            self.fulfil([promise._value for promise in self._promises])

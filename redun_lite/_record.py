@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._db import ValueRecord
+from ._errors import HashError
 from ._expr import dumps_expr, loads_expr
 from ._hash import global_name, is_flat, key_of
 from ._value import PICKLE_PROTOCOL, Value, get_type_registry, iter_nested
@@ -45,10 +46,18 @@ class ErrorValue(Value):
     def from_error(cls, error: BaseException) -> ErrorValue:
         """Return what is to be recorded of an error."""
         name = global_name(type(error)).replace(":", ".")
-        return cls(name, str(error), format_traceback(error))
+        return cls(name, message_of(error), format_traceback(error))
 
     def __repr__(self) -> str:
         return f"{self.error_type.rpartition('.')[2]}({self.message!r})"
+
+
+def message_of(error: BaseException) -> str:
+    """Return the text of an error, which its class may be unable to give."""
+    try:
+        return str(error)
+    except Exception:
+        return "<exception str() failed>"  # As Python's own tracebacks say.
 
 
 def format_traceback(error: BaseException) -> str:
@@ -119,13 +128,19 @@ def make_value_record(key: bytes, value: Any) -> ValueRecord:
         return ValueRecord(key, _FLAT_TYPE_NAMES[type(value)], pickle.dumps(value, PICKLE_PROTOCOL))
     registry = get_type_registry()
     wrapped = registry.get_value(value)
-    subvalues = tuple(
-        make_value_record(key_of(child), child) for child in registry.iter_subvalues(value)
-    )
-    if isinstance(value, Value) or type(wrapped).serialize is not _PROXY_SERIALIZE:
-        data = wrapped.serialize()
-    else:
-        data = dumps_expr(value)
+    try:
+        subvalues = tuple(
+            make_value_record(key_of(child), child) for child in registry.iter_subvalues(value)
+        )
+        if isinstance(value, Value) or type(wrapped).serialize is not _PROXY_SERIALIZE:
+            data = wrapped.serialize()
+        else:
+            data = dumps_expr(value)
+    except HashError:
+        raise
+    except Exception as error:  # The author's own hooks may raise anything.
+        reason = f"{type(value).__name__} cannot be stored ({type(error).__name__}: {error})"
+        raise HashError(reason) from error
     path = getattr(value, "path", None) if isinstance(value, Value) else None
     return ValueRecord(
         key,

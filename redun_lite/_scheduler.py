@@ -17,7 +17,7 @@ from ._db import Repository, now
 from ._engine import Engine
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
-from ._expr import Expression
+from ._expr import Expression, format_expr
 from ._fs import set_filesystem_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._record import show_remote_traceback, trim_traceback
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ._promise import Promise
 
 T = TypeVar("T")
+
+_MAX_SHOWN = 1000  # Characters of an expression that are recorded for an execution.
 
 
 def _find_filesystem(scheme: str) -> type[Any]:
@@ -172,10 +174,13 @@ class Scheduler:
             What a task raised, with the traceback of its own code.
         """
         identity = _checked_uuid(execution_id)
+        tags = [(key, value) for key, value in tags]
+        context = {**self.config.context(), **(context or {})}
         repository = self.backend
         row_id = 0
         if not dryrun:
-            argv = exec_argv if exec_argv is not None else ["scheduler.run", repr(expr)[:1000]]
+            shown = format_expr(expr)[:_MAX_SHOWN]
+            argv = exec_argv if exec_argv is not None else ["scheduler.run", shown]
             row_id = repository.start_execution(identity, argv, now())
             for key, value in tags:
                 repository.record_tag(identity, key, value)
@@ -187,7 +192,7 @@ class Scheduler:
             cache=cache and self.config.scheduler.cache,
             dryrun=dryrun,
             overrides=options,
-            context={**self.config.context(), **(context or {})},
+            context=context,
             reporter=self.reporter,
             scheduler=self,
         )

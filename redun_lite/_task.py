@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import enum
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
 
 from ._errors import ArgumentError, HashError, TaskError, UnknownTask, suggest
-from ._expr import _NO_OPTIONS, Expression, SchedulerExpression, TaskExpression, format_expr
-from ._hash import digest, is_flat, key_of, source_of
+from ._expr import (
+    _NO_OPTIONS,
+    SchedulerExpression,
+    TaskExpression,
+    expressions_in,
+    format_expr,
+    is_valid_expr,
+    key_of_expr,
+)
+from ._hash import digest, key_of, source_of
 from ._value import Value
 
 if TYPE_CHECKING:
@@ -84,6 +93,8 @@ class TaskOptions:
         `extra`.
     where
         What to name in errors.
+    parameters
+        Names of the task's parameters.
 
     Raises
     ------
@@ -101,7 +112,9 @@ class TaskOptions:
         "limits",
     )
 
-    def __init__(self, options: dict[str, Any], where: str) -> None:
+    def __init__(
+        self, options: dict[str, Any], where: str, parameters: tuple[str, ...] = ()
+    ) -> None:
         self.executor: str = _checked(options, "executor", "default", str, where)
         scope = _choice(options, "cache_scope", CacheScope.BACKEND, CacheScope, where)
         if not _checked(options, "cache", True, bool, where) and scope is CacheScope.BACKEND:
@@ -112,9 +125,11 @@ class TaskOptions:
         )
         allowed = options.get("allowed_cache_results")
         self.allowed_cache_results: frozenset[CacheResult] | None = (
-            None if allowed is None else frozenset(map(CacheResult, allowed))
+            None if allowed is None else _parse_allowed(allowed, where)
         )
-        self.config_args: tuple[str, ...] = tuple(options.get("config_args") or ())
+        self.config_args: tuple[str, ...] = _parse_config_args(
+            options.get("config_args") or (), where, parameters
+        )
         self.limits: dict[str, int] = _parse_limits(options.get("limits") or {}, where)
         self.extra: dict[str, Any] = {
             name: value for name, value in options.items() if name not in KNOWN_OPTIONS
@@ -150,6 +165,17 @@ _DEFINITION_OPTIONS = (
 )
 
 
+_DEFINITION_TYPES: dict[str, tuple[type, ...]] = {
+    "export_options": (dict,),
+    "hash_includes": (list, tuple),
+    "load_module": (str,),
+    "name": (str,),
+    "namespace": (str,),
+    "nout": (int,),
+    "source": (str,),
+}
+
+
 def _checked(options: dict[str, Any], name: str, default: Any, kind: type, where: str) -> Any:
     value = options.get(name)
     if value is None:
@@ -170,11 +196,38 @@ def _choice(options: dict[str, Any], name: str, default: Any, kind: Any, where: 
         raise TaskError(f"{where}: option {name} takes {choices}, not {value!r}") from None
 
 
+_COLLECTIONS = (list, tuple, set, frozenset)
+
+
+def _parse_allowed(allowed: Any, where: str) -> frozenset[CacheResult]:
+    try:
+        if isinstance(allowed, _COLLECTIONS):
+            return frozenset(map(CacheResult, allowed))
+    except ValueError:
+        pass
+    choices = ", ".join(repr(member.value) for member in CacheResult)
+    raise TaskError(
+        f"{where}: option allowed_cache_results takes a list of {choices}, not {allowed!r}"
+    )
+
+
+def _parse_config_args(names: Any, where: str, parameters: tuple[str, ...]) -> tuple[str, ...]:
+    if isinstance(names, _COLLECTIONS) and set(parameters).issuperset(names):
+        return tuple(names)
+    raise TaskError(
+        f"{where}: option config_args takes a list of the task's parameters "
+        f"({', '.join(parameters) or 'it has none'}), not {names!r}"
+    )
+
+
 def _parse_limits(limits: Any, where: str) -> dict[str, int]:
     if isinstance(limits, dict):
         wanted = limits
-    elif isinstance(limits, (list, tuple, set, frozenset)):
-        wanted = {name: list(limits).count(name) for name in limits}
+    elif isinstance(limits, _COLLECTIONS):
+        listed = list(limits)
+        wanted = {str(name): listed.count(name) for name in listed}
+        if not all(isinstance(name, str) for name in listed):
+            wanted = {"": 0}
     else:
         wanted = {"": 0}
     for name, units in wanted.items():
@@ -227,10 +280,12 @@ class Parameters:
 
     def accept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise an `ArgumentError` unless the function can be called so."""
-        if not kwargs and self._simple and self.required <= len(args) <= self._positional:
-            return
+        if kwargs or not self._simple or not self.required <= len(args) <= self._positional:
+            self._bind(args, kwargs)
+
+    def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         try:
-            self.signature.bind(*args, **kwargs)
+            return self.signature.bind(*args, **kwargs)
         except TypeError as error:
             call = f"{self._task}{_short_signature(self.signature)}"
             raise ArgumentError(f"{call}: {error}") from None
@@ -239,8 +294,7 @@ class Parameters:
         """Return a value for each parameter, defaults filled in."""
         if not kwargs and self._simple and len(args) == self._positional:
             return args
-        self.accept(args, kwargs)
-        bound = self.signature.bind(*args, **kwargs)
+        bound = self._bind(args, kwargs)
         bound.apply_defaults()
         if self._extra_kwargs:
             name = self.names[-1]
@@ -351,7 +405,12 @@ class Task(Value, Generic[P, R]):
         return digest(b"@task" + key_of((self.fullname, *code)) + includes)
 
     def get_hash(self, data: bytes | None = None) -> str:
-        return self.hash
+        """Return the 40 hex digits that identify the task, with the options for its calls."""
+        if not self.call_options:
+            return self.hash
+        options = key_of_expr(dict(sorted(self.call_options.items())))
+        exported = key_of(sorted(self.call_exported))
+        return digest(b"@task options" + self.key + options + exported).hex()
 
     def is_valid(self) -> bool:
         current = get_task_registry().get(self.fullname)
@@ -364,7 +423,7 @@ class Task(Value, Generic[P, R]):
     def __repr__(self) -> str:
         return f"Task(fullname={self.fullname}, hash={self.hash[:8]})"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Return the expression of a call.
 
         Raises
@@ -394,7 +453,7 @@ class Task(Value, Generic[P, R]):
         return self._with_call_options(options, tuple(options))
 
     def _with_call_options(self, options: dict[str, Any], exported: tuple[str, ...]) -> Task[P, R]:
-        check_option_names(options, f"task {self.fullname}", definition=True)
+        check_option_names(options, f"task {self.fullname}")
         changed: Task[P, R] = object.__new__(type(self))
         changed.__dict__.update(self.__dict__)
         changed.call_options = {**self.call_options, **options}
@@ -403,7 +462,7 @@ class Task(Value, Generic[P, R]):
             changed.nout = options["nout"]
         return changed
 
-    def partial(self, *args: Any, **kwargs: Any) -> PartialTask:
+    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask:
         """Return the task with its first arguments, or some by name, given already.
 
         Examples
@@ -427,8 +486,12 @@ class Task(Value, Generic[P, R]):
     def default_options(self) -> TaskOptions:
         """Return the options of the decorator, parsed."""
         if self._options is None:
-            self._options = TaskOptions(self.base_options, f"task {self.fullname}")
+            self._options = self.parse_options(self.base_options)
         return self._options
+
+    def parse_options(self, options: dict[str, Any]) -> TaskOptions:
+        """Return evaluated options, parsed."""
+        return TaskOptions(options, f"task {self.fullname}", self.parameters.names)
 
 
 class SchedulerTask(Task[P, R]):
@@ -436,7 +499,7 @@ class SchedulerTask(Task[P, R]):
 
     type_name = "redun_lite.SchedulerTask"
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return SchedulerExpression(  # type: ignore[return-value]
             self.fullname,
             args,
@@ -457,14 +520,14 @@ class PartialTask(Value):
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.task(*self.args, *args, **{**self.kwargs, **kwargs})
 
     def options(self, **options: Any) -> PartialTask:
         """Return the same with other options; see `Task.options`."""
         return PartialTask(self.task.options(**options), self.args, self.kwargs)
 
-    def partial(self, *args: Any, **kwargs: Any) -> PartialTask:
+    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask:
         """Return the same with more arguments given; those by name replace earlier ones."""
         return PartialTask(self.task, self.args + args, {**self.kwargs, **kwargs})
 
@@ -474,7 +537,8 @@ class PartialTask(Value):
         return self.task.fullname
 
     def is_valid(self) -> bool:
-        return self.task.is_valid()
+        given = (self.args, self.kwargs)
+        return self.task.is_valid() and is_valid_expr(given, get_task_registry().get)
 
     def __repr__(self) -> str:
         given = [format_expr(arg) for arg in self.args]
@@ -554,8 +618,15 @@ class TaskRegistry:
 
 def _is_clash(known: Task[Any, Any], new: Task[Any, Any]) -> bool:
     """Say whether two modules define a task, rather than one anew or for a while."""
-    local = "<locals>" in known.func.__qualname__ or "<locals>" in new.func.__qualname__
-    return not local and known.defined_in != new.defined_in
+    if "<locals>" in known.func.__qualname__ or "<locals>" in new.func.__qualname__:
+        return False
+    files = {known.defined_in, new.defined_in}
+    if len(files) == 1 or any(name.startswith("<") for name in files):
+        return False
+    # Each cell of a notebook is a file of its own.
+    if known.func.__module__ == new.func.__module__ == "__main__":
+        return False
+    return len(set(map(os.path.realpath, files))) > 1
 
 
 _registry = TaskRegistry()
@@ -655,12 +726,18 @@ def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
 
 
 def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dict[str, Any]) -> Any:
-    if not callable(func):
+    if not hasattr(inspect.unwrap(func) if callable(func) else func, "__code__"):
         raise TaskError(f"@task decorates a function, not {func!r}")
     known = {name: definition[name] for name in _DEFINITION_OPTIONS if name in definition}
     options = {name: value for name, value in definition.items() if name not in known}
+    for option, kinds in _DEFINITION_TYPES.items():
+        if not isinstance(known.get(option), (*kinds, type(None))):
+            raise TaskError(
+                f"task {func.__name__}: option {option} takes a {kinds[0].__name__}, "
+                f"not {known[option]!r}"
+            )
     name = known.pop("name", None) or func.__name__
-    module_globals = getattr(func, "__globals__", {})
+    module_globals = getattr(inspect.unwrap(func), "__globals__", {})
     space = known.pop("namespace", None)
     if space is None:
         space = module_globals.get("redun_namespace", _current_namespace)
@@ -673,7 +750,7 @@ def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dic
             f"not {space!r}"
         )
     exports = known.pop("export_options", None) or {}
-    check_option_names({**options, **exports}, where)
+    check_option_names({**options, **exports}, where, definition=True)
     made = cls(
         func,
         name,
@@ -683,7 +760,7 @@ def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dic
         exported=tuple(exports),
         **known,
     )
-    if all(map(is_flat, made.base_options.values())):
+    if not holds_expressions(made.base_options):
         made.default_options()  # Options with expressions are checked when a job evaluates them.
     get_task_registry().add(made)
     made.__doc__ = func.__doc__
@@ -694,6 +771,11 @@ def check_option_names(options: dict[str, Any], where: str, definition: bool = F
     """Raise a `TaskError` for an option whose name is that of another, misspelt.
 
     Executors have options of their own, so a name that is like no other passes.
+
+    Parameters
+    ----------
+    definition
+        Whether a task is being defined; else it is called, and what defines it is out of place.
     """
     known = {*KNOWN_OPTIONS, *_DEFINITION_OPTIONS}
     unknown = [name for name in options if name not in known]
@@ -704,11 +786,15 @@ def check_option_names(options: dict[str, Any], where: str, definition: bool = F
             near = get_close_matches(name, known, n=1, cutoff=0.85)
             if near:
                 raise TaskError(f"{where}: unknown option {name!r}; did you mean {near[0]!r}?")
+    if not definition:
+        for name in options:
+            if name in _DEFINITION_OPTIONS and name != "nout":
+                raise TaskError(f"{where}: option {name!r} is set where a task is defined only")
 
 
 def holds_expressions(options: dict[str, Any]) -> bool:
     """Say whether options have to be evaluated before they can be parsed."""
-    return any(isinstance(value, Expression) or not is_flat(value) for value in options.values())
+    return bool(options) and bool(expressions_in(list(options.values())))
 
 
 def load_module_of(fullname: str) -> str:

@@ -6,7 +6,8 @@ same for a foreign class.  `TypeRegistry` is the one place that knows both kinds
 
 A *nested value* is a list, tuple, dict, set, frozenset, namedtuple or dataclass: the engine looks
 for expressions and Values inside it.  `parts_of` and `with_parts` take one apart and put it
-together again; everything that walks nested values is made of these two.
+together again; everything that walks nested values is made of these two.  A part that occurs twice
+is walked once, so that neither sharing (`x = [x, x]`) nor a cycle costs more than its parts.
 
 Values are stored as pickles.  Classes and functions of this package are written under the name
 that they have when it is imported as `redun_lite`, so a vendored copy reads what an installed one
@@ -15,23 +16,29 @@ wrote.  Stored bytes are never hashed: keys come from `_hash`.
 
 from __future__ import annotations
 
+import copy
+import copyreg
 import io
 import pickle
 import sys
-from dataclasses import is_dataclass
-from types import BuiltinFunctionType, FunctionType
-from typing import Any, Callable, ClassVar, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import fields, is_dataclass
+from types import FunctionType
+from typing import Any, Callable, ClassVar
 
 from ._errors import HashError, UsageError
 from ._hash import (
+    ATOMS,
     CANONICAL_PACKAGE,
     PACKAGE,
     Canonicalizer,
     _tag,
     canonical_object,
     digest,
+    encode_by_kind,
     encode_state,
     global_name,
+    has_pickle_methods,
     is_flat,
     key_of,
     register_encoder,
@@ -119,13 +126,15 @@ class ProxyValue(Value):
 
     Examples
     --------
-    >>> from fractions import Fraction
-    >>> class FractionProxy(ProxyValue):
-    ...     type = Fraction
+    >>> class Colour:
+    ...     def __init__(self, name):
+    ...         self.name = name
+    >>> class ColourProxy(ProxyValue):
+    ...     type = Colour
     ...     def get_hash(self, data=None):
-    ...         return f"{self.instance.numerator:020x}{self.instance.denominator:020x}"
-    >>> TypeRegistry().get_hash(Fraction(1, 2))
-    '0000000000000000000100000000000000000002'
+    ...         return key_of(self.instance.name.lower()).hex()
+    >>> TypeRegistry().get_hash(Colour("Red")) == TypeRegistry().get_hash(Colour("red"))
+    True
     """
 
     type: ClassVar[Any] = None
@@ -141,11 +150,13 @@ class ProxyValue(Value):
                 register_encoder(cls.type, _encode_proxied)
 
     def get_hash(self, data: bytes | None = None) -> str:
-        return key_of(self.instance).hex()
+        if type(self).get_hash is ProxyValue.get_hash:
+            return key_of(self.instance).hex()
+        # Asked by the proxy's own get_hash, which is what the key of the instance comes from.
+        return digest(canonical_object(self.instance, encode_by_kind)).hex()
 
     def serialize(self) -> bytes:
         return dumps(self.instance)
-
 
 
 def _encode_value(parts: Canonicalizer, value: Value) -> bytes:
@@ -192,22 +203,24 @@ def with_parts(value: Any, parts: list[Any]) -> Any:
         return parts
     if cls is tuple or cls is set or cls is frozenset:
         return cls(parts)
-    if isinstance(value, dict):
-        pairs = zip(parts[::2], parts[1::2])
-        if cls is dict:
-            return dict(pairs)
-        copy = value.copy()
-        copy.clear()
-        copy.update(pairs)
-        return copy
+    if cls is dict:
+        return dict(zip(parts[::2], parts[1::2]))
+    if issubclass(cls, dict):
+        rebuilt = copy.copy(value)
+        rebuilt.clear()
+        for key, part in zip(parts[::2], parts[1::2]):
+            rebuilt[key] = part  # Not `update`, which adds up in a Counter.
+        return rebuilt
     if issubclass(cls, tuple):
-        return tuple.__new__(cls, parts)
-    copy = cls.__new__(cls)
-    for name in _attribute_names(value):
-        object.__setattr__(copy, name, getattr(value, name))
-    for name, part in zip(cls.__dataclass_fields__, parts):
-        object.__setattr__(copy, name, part)
-    return copy
+        rebuilt = tuple.__new__(cls, parts)
+        if getattr(value, "__dict__", None):
+            rebuilt.__dict__.update(value.__dict__)
+        return rebuilt
+    attributes = _attributes_of(value)
+    attributes.update(zip(_field_names(value), parts))
+    if cls.__new__ is object.__new__:
+        return _rebuild(cls, attributes)
+    return _rebuild(cls, attributes, copy.copy(value))
 
 
 def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
@@ -215,30 +228,63 @@ def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
 
     The parts that do not change are kept, not copied.
 
-    >>> map_nested(lambda leaf: leaf + 1, [1, {"a": (2, 3)}])
-    [2, {'b': (3, 4)}]
+    >>> map_nested(lambda leaf: leaf * 2, [1, {"a": (2, 3)}])
+    [2, {'aa': (4, 6)}]
+
+    Raises
+    ------
+    UsageError
+        Something changes in a value that holds itself.
     """
     parts = parts_of(value)
-    if parts is None:
-        return function(value)
+    return function(value) if parts is None else _map_parts(function, value, parts, {})
+
+
+def _map_parts(
+    function: Callable[[Any], Any], value: Any, parts: Iterable[Any], known: dict[int, Any]
+) -> Any:
+    """Map a nested value; `known` has the results, `_OPEN` for the values around this one."""
+    identity = id(value)
+    if identity in known:
+        if known[identity] is not _OPEN:
+            return known[identity]
+        known[_CYCLE] = value
+        return value
+    known[identity] = _OPEN
     changed = False
     mapped = []
     for part in parts:
-        new = map_nested(function, part)
-        changed = changed or new is not part
+        inner = parts_of(part)
+        new = function(part) if inner is None else _map_parts(function, part, inner, known)
+        if new is not part:
+            changed = True
         mapped.append(new)
-    return with_parts(value, mapped) if changed else value
+    if changed:
+        if _CYCLE in known:
+            raise UsageError(
+                f"{type(known[_CYCLE]).__name__} holds itself, and something that has to be "
+                "replaced in it: a lazy call, or a Value with a preprocess()"
+            )
+        value = with_parts(value, mapped)
+    known[identity] = value
+    return value
+
+
+_OPEN = object()
+_CYCLE = 0  # Where `known` keeps a value that was met inside itself; never an id.
 
 
 def iter_nested(value: Any) -> Iterator[Any]:
-    """Yield every leaf of a nested value, in order."""
+    """Yield every leaf of a nested value, in order; those of a part that occurs twice, once."""
     stack = [value]
+    seen: set[int] = set()
     while stack:
         value = stack.pop()
         parts = parts_of(value)
         if parts is None:
             yield value
-        else:
+        elif id(value) not in seen:
+            seen.add(id(value))
             stack.extend(reversed(list(parts)))
 
 
@@ -251,7 +297,12 @@ def _dict_parts(value: Any) -> list[Any]:
 
 
 def _dataclass_parts(value: Any) -> list[Any]:
-    return [getattr(value, name, None) for name in value.__dataclass_fields__]
+    return [getattr(value, name) for name in _field_names(value)]
+
+
+def _field_names(value: Any) -> list[str]:
+    """Return the names of the fields of a dataclass that are set."""
+    return [field.name for field in fields(value) if hasattr(value, field.name)]
 
 
 def _choose_parts(cls: type) -> Callable[[Any], Iterable[Any] | None]:
@@ -270,13 +321,22 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _attribute_names(value: Any) -> list[str]:
-    names = list(getattr(value, "__dict__", ()))
-    for base in type(value).__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        slots = (slots,) if isinstance(slots, str) else slots
-        names += [name for name in slots if name != "__weakref__" and hasattr(value, name)]
-    return names
+def _attributes_of(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object, also those in slots."""
+    attributes = dict(getattr(value, "__dict__", ()))
+    for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
+        if hasattr(value, name):
+            attributes[name] = getattr(value, name)
+    return attributes
+
+
+def _rebuild(cls: type, attributes: dict[str, Any], rebuilt: Any = None) -> Any:
+    """Return an object with the given attributes, even if it is frozen."""
+    if rebuilt is None:
+        rebuilt = object.__new__(cls)
+    for name, attribute in attributes.items():
+        object.__setattr__(rebuilt, name, attribute)
+    return rebuilt
 
 
 _NESTED: dict[type, Callable[[Any], Iterable[Any] | None]] = {
@@ -285,26 +345,67 @@ _NESTED: dict[type, Callable[[Any], Iterable[Any] | None]] = {
     set: _same,
     frozenset: _same,
     dict: _dict_parts,
-    **dict.fromkeys((int, str, float, bool, bytes, type(None)), _no_parts),
+    **dict.fromkeys(ATOMS, _no_parts),
 }
 
 
 # Storage
 
 
+IS_COPY = PACKAGE != CANONICAL_PACKAGE
+"""Whether the package was imported under a name that is not its own."""
+
+
+def package_id(obj: Any) -> str | None:
+    """Return the `global_name` of a class or function of this package, None for all others."""
+    if isinstance(obj, (type, FunctionType)):
+        module = obj.__module__ or ""
+        if module.startswith(PACKAGE) and module[len(PACKAGE) :][:1] in ("", "."):
+            return global_name(obj)
+    return None
+
+
 class ValuePickler(pickle.Pickler):
     """Pickles values, naming this package's classes as any copy of it would."""
 
-    def persistent_id(self, obj: Any) -> Any:
-        if isinstance(obj, (type, FunctionType)):
-            module = obj.__module__ or ""
-            if module.startswith(PACKAGE) and module[len(PACKAGE) :][:1] in ("", "."):
-                return global_name(obj)
-        return None
+    if IS_COPY:  # Pickle asks for every object; where it writes the right names anyway, never.
+
+        def persistent_id(self, obj: Any) -> Any:
+            return package_id(obj)
+
+    def reducer_override(self, obj: Any) -> Any:
+        cls = type(obj)
+        is_locked = _LOCKED.get(cls)
+        if is_locked is None:
+            is_locked = _LOCKED[cls] = _is_locked(cls)
+        return (_rebuild, (cls, _attributes_of(obj))) if is_locked else NotImplemented
+
+
+def _is_locked(cls: Any) -> bool:
+    """Say whether pickle can store instances of a class but not set their attributes again."""
+    parameters = getattr(cls, "__dataclass_params__", None)
+    return (
+        parameters is not None
+        and parameters.frozen
+        and bool(copyreg._slotnames(cls))  # type: ignore[attr-defined]
+        and cls.__new__ is object.__new__
+        and not hasattr(cls, "__setstate__")
+        and not has_pickle_methods(cls)
+    )
+
+
+_LOCKED: dict[type, bool] = {}
 
 
 class ValueUnpickler(pickle.Unpickler):
-    """Loads what `ValuePickler` wrote."""
+    """Loads what the `ValuePickler` of any copy of this package wrote."""
+
+    if IS_COPY:
+
+        def find_class(self, module: str, name: str) -> Any:
+            if module.partition(".")[0] == CANONICAL_PACKAGE:
+                return find_package_global(f"{module}:{name}")
+            return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> Any:
         return find_package_global(pid)
@@ -351,27 +452,31 @@ def pickle_with(pickler: Callable[..., pickle.Pickler], value: Any) -> bytes:
 def _unpicklable_part(pickler: Callable[..., pickle.Pickler], value: Any) -> tuple[str, Any]:
     """Return the innermost part of a value that cannot be pickled, and the path to it."""
     path = ""
-    while True:
-        parts = parts_of(value)
-        labels: Iterable[str]
-        if isinstance(value, dict):
-            parts, labels = value.values(), (f"[{key!r}]" for key in value)
-        elif hasattr(value, "__dict__") and parts is None:
-            parts, labels = list(vars(value).values()), (f".{name}" for name in vars(value))
-        elif parts is None:
-            parts, labels = (), ()
-        elif is_dataclass(value):
-            labels = (f".{name}" for name in value.__dataclass_fields__)
-        else:
-            labels = (f"[{i}]" for i in range(len(list(parts))))
-        for label, part in zip(labels, parts):
+    seen: set[int] = set()
+    while id(value) not in seen:
+        seen.add(id(value))
+        for label, part in _labelled_parts(value):
             try:
                 pickler(io.BytesIO(), PICKLE_PROTOCOL).dump(part)
             except Exception:
                 path, value = path + label, part
                 break
-        else:
-            return path, value
+    return path, value
+
+
+def _labelled_parts(value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what pickle would store of a value, and what to write behind it for each."""
+    cls = type(value)
+    if isinstance(value, dict):
+        yield from ((f"[{key!r}]", part) for key, part in value.items())
+        yield from (("{…}", key) for key in value)
+    elif isinstance(value, (set, frozenset)):
+        yield from (("{…}", part) for part in value)
+    elif isinstance(value, (list, tuple)):
+        names = [f".{name}" for name in getattr(value, "_fields", ())]
+        yield from zip(names or map("[{}]".format, range(len(value))), value)
+    if not isinstance(value, type) and not has_pickle_methods(cls):
+        yield from ((f".{name}", part) for name, part in _attributes_of(value).items())
 
 
 def loads(data: bytes) -> Any:
@@ -420,7 +525,9 @@ class TypeRegistry:
 
     def is_valid_nested(self, value: Any) -> bool:
         """Say whether a value from the cache, and all that is in it, still holds."""
-        return is_flat(value) or all(map(self.is_valid, iter_nested(value)))
+        return is_flat(value) or all(
+            self.is_valid(leaf) for leaf in iter_nested(value) if type(leaf) not in ATOMS
+        )
 
     def serialize(self, value: Any) -> bytes:
         """Return the bytes that store a value."""
@@ -446,18 +553,22 @@ class TypeRegistry:
     def preprocess(self, value: Any, preprocess_args: dict[str, Any]) -> Any:
         """Apply `Value.preprocess` to every value in a nested value."""
         return map_nested(
-            lambda leaf: self.get_value(leaf).preprocess(preprocess_args)
-            if isinstance(leaf, Value)
-            else leaf,
+            lambda leaf: (
+                self.get_value(leaf).preprocess(preprocess_args)
+                if isinstance(leaf, Value)
+                else leaf
+            ),
             value,
         )
 
     def postprocess(self, value: Any, postprocess_args: dict[str, Any]) -> Any:
         """Apply `Value.postprocess` to every value in a nested value."""
         return map_nested(
-            lambda leaf: self.get_value(leaf).postprocess(postprocess_args)
-            if isinstance(leaf, Value)
-            else leaf,
+            lambda leaf: (
+                self.get_value(leaf).postprocess(postprocess_args)
+                if isinstance(leaf, Value)
+                else leaf
+            ),
             value,
         )
 

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from ._db import now
 from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied
 from ._expr import dumps_expr, loads_expr
-from ._record import REMOTE_TRACEBACK, format_traceback, trim_traceback
+from ._record import REMOTE_TRACEBACK, format_traceback, message_of, trim_traceback
 from ._task import get_task_registry
 
 if TYPE_CHECKING:
@@ -45,14 +45,24 @@ AHEAD = 0.02
 MAX_AHEAD = 64
 """Most jobs that a worker is given ahead."""
 
+MAX_BYTES_AHEAD = 32_768
+"""Most bytes of arguments that a worker is given ahead: what the buffer of its pipe has room for.
+
+With more, the dispatcher could come to wait for the worker to read while the worker waits for the
+dispatcher to read its answer.
+"""
+
 MAX_STILLBORN = 3
 """Workers in a row that may die before they begin a job."""
 
 RECALL_INTERVAL = 0.1
 """Seconds after which jobs behind a long one are taken back, if others are idle."""
 
+DEATH_INTERVAL = 0.5
+"""Seconds after which a silent worker is looked at, whose death a process that it started hides."""
+
 # What a worker answers about a job.
-_RESULT, _ERROR, _UNKNOWN = range(3)
+_RESULT, _ERROR, _UNKNOWN, _SKIPPED = range(4)
 
 
 class ProcessPool:
@@ -80,6 +90,7 @@ class ProcessPool:
         self._asleep = False
         self._stopping = False
         self._stillborn = 0
+        self._last_packed: tuple[Job | None, bytes] = (None, b"")
         self._thread = threading.Thread(
             target=self._dispatch, name=f"redun_lite-{name}", daemon=True
         )
@@ -89,6 +100,14 @@ class ProcessPool:
         self._backlog.append(job)
         if self._asleep:
             self._wake()
+
+    def withdraw(self) -> list[Job]:
+        jobs = []
+        while True:
+            try:
+                jobs.append(self._backlog.popleft())
+            except IndexError:
+                return jobs
 
     def stop(self) -> None:
         self._stopping = True
@@ -143,8 +162,12 @@ class ProcessPool:
 
     def _send(self, worker: _Worker, count: int) -> None:
         messages = []
-        for _ in range(min(count, len(self._backlog))):
-            job = self._backlog.popleft()
+        is_busy = bool(worker.sent)
+        for _ in range(count):
+            try:
+                job = self._backlog.popleft()
+            except IndexError:  # All sent, or withdrawn in the meantime.
+                break
             if self._is_outdated(worker):
                 if worker.sent:
                     self._backlog.appendleft(job)
@@ -154,14 +177,28 @@ class ProcessPool:
                 self._backlog.appendleft(job)
                 return
             try:
-                messages.append(worker.take(job))
+                data = self._packed(job)
             except RedunLiteError as error:
                 job.run.complete(job, None, error)
+                continue
+            if is_busy and worker.load + len(data) > MAX_BYTES_AHEAD:
+                self._backlog.appendleft(job)
+                worker.capacity = len(worker.sent)  # No more before its next answer.
+                break
+            messages.append(worker.take(job, data))
         if messages:
             try:
                 worker.connection.send_bytes(pickle.dumps(messages, pickle.HIGHEST_PROTOCOL))
             except OSError:
                 self._bury(worker)
+
+    def _packed(self, job: Job) -> bytes:
+        """Return the pickled arguments of a job, which may have been packed for another worker."""
+        packed, data = self._last_packed
+        if packed is not job:
+            data = dumps_expr((job.args, job.kwargs or {}))
+            self._last_packed = (job, data)
+        return data
 
     def _listen(self) -> None:
         """Wait for answers, deaths and new jobs."""
@@ -173,14 +210,17 @@ class ProcessPool:
         sources: list[Any] = [self._wake_receiver]
         for worker in self._workers:
             sources += [worker.connection, worker.process.sentinel]
-        events = wait(sources, RECALL_INTERVAL if recallable else None)
+        timeout = RECALL_INTERVAL if recallable else DEATH_INTERVAL
+        events = wait(sources, timeout if any(worker.sent for worker in self._workers) else None)
         self._asleep = False
         if self._wake_receiver in events:
             os.read(self._wake_receiver, 65536)
         for worker in list(self._workers):
+            if worker not in self._workers:
+                continue  # All were given up.
             if worker.connection in events:
                 self._hear(worker)
-            elif worker.process.sentinel in events:
+            elif worker.process.sentinel in events or not (events or worker.process.is_alive()):
                 self._bury(worker)
         if recallable and not self._backlog:
             self._recall()
@@ -198,18 +238,24 @@ class ProcessPool:
             self._bury(worker)
             return
         worker.heard = time.monotonic()
-        for index, kind, started, data in answers:
-            job = worker.sent.pop(index, None)
-            if job is None:
-                continue  # It was taken back too late, and has run elsewhere.
-            job.started = started
-            self._pass_on(job, kind, data)
+        self._take_answers(worker, answers)
         if answers:
             self._stillborn = 0
             pace = seconds / len(answers)
             worker.capacity = max(1, min(MAX_AHEAD, int(AHEAD / max(pace, 1e-6))))
         if not worker.sent and self._backlog and self._is_outdated(worker):
             self._replace(worker)
+
+    def _take_answers(self, worker: _Worker, answers: list[tuple[int, int, int, Any]]) -> None:
+        for index, kind, started, data in answers:
+            job = worker.give_up(index)
+            if job is None:
+                continue  # It was taken back.
+            if kind == _SKIPPED:
+                self._backlog.append(job)
+            else:
+                job.started = started
+                self._pass_on(job, kind, data)
 
     def _pass_on(self, job: Job, kind: int, data: Any) -> None:
         error: BaseException | None = None
@@ -274,11 +320,7 @@ class ProcessPool:
         try:
             while worker.connection.poll():
                 answers, _ = pickle.loads(worker.connection.recv_bytes())
-                for index, kind, started, data in answers:
-                    job = worker.sent.pop(index, None)
-                    if job is not None:
-                        job.started = started
-                        self._pass_on(job, kind, data)
+                self._take_answers(worker, answers)
         except (EOFError, OSError, pickle.UnpicklingError):
             pass
 
@@ -290,6 +332,8 @@ class _Worker:
     ----------
     sent
         Jobs that it has and has not answered, by their index among all it was ever sent.
+    load
+        Bytes of their arguments.
     capacity
         How many it should have at most.
     """
@@ -297,7 +341,9 @@ class _Worker:
     def __init__(self, context: Any, name: str, others: Sequence[Connection]) -> None:
         self.registry_version = get_task_registry().version
         self.sent: dict[int, Job] = {}
+        self.load = 0
         self.capacity = 1
+        self._sizes: dict[int, int] = {}
         self.heard = time.monotonic()
         self._next = 0
         self._board = context.RawArray("q", [-1, sys.maxsize])  # The index started, the limit.
@@ -326,27 +372,37 @@ class _Worker:
         """Index of the job that it started last."""
         return int(self._board[0])
 
-    def take(self, job: Job) -> tuple[Any, ...]:
+    def take(self, job: Job, data: bytes) -> tuple[Any, ...]:
         """Count a job as sent, and return the message that says it."""
         task = job.task
         assert task is not None
-        data = dumps_expr((job.args, job.kwargs or {}))
         if not self.sent:
             self.heard = time.monotonic()
         index = self._next
         self._next += 1
         self.sent[index] = job
+        self._sizes[index] = len(data)
+        self.load += len(data)
         return (index, task.fullname, task.key, task.load_module, task.defined_in, data)
+
+    def give_up(self, index: int) -> Job | None:
+        """Count a job as no longer sent, and return it; None if it was not."""
+        job = self.sent.pop(index, None)
+        if job is not None:
+            self.load -= self._sizes.pop(index)
+        return job
 
     def take_back(self) -> list[Job]:
         """Return the jobs that it has not begun, and keep it from beginning them."""
         running = self.running
         self._board[1] = running + 1
-        begun = max(running, self.running)  # It may just have begun another one.
-        taken = [index for index in self.sent if index > begun]
-        jobs = [self.sent.pop(index) for index in taken]
-        # What it is sent from here on has higher numbers than what it must skip.
-        self.connection.send_bytes(pickle.dumps(("resume", self._next)))
+        begun = max(running, self.running)  # It may just have begun, or skipped, another one.
+        jobs = [job for index in list(self.sent) if index > begun and (job := self.give_up(index))]
+        try:
+            # What it is sent from here on has higher numbers than what it must skip.
+            self.connection.send_bytes(pickle.dumps(("resume", self._next)))
+        except OSError:
+            pass  # It is dead, as will be noticed.
         self.capacity = 1
         return jobs
 
@@ -383,9 +439,12 @@ def _work(
 ) -> None:
     """Run jobs until told to stop, or until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent to handle.
+    # Tasks may start processes of their own, which is not for the daemons of multiprocessing.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     for other in inherited:
         other.close()  # Else the pipe would stay open when the parent dies.
     sys.path[:] = path
+    outbox = _Outbox(connection)
     try:
         while True:
             data = connection.recv_bytes()
@@ -395,7 +454,7 @@ def _work(
             if messages[0] == "resume":
                 board[1] = sys.maxsize
                 continue
-            _run_jobs(connection, board, messages)
+            _run_jobs(outbox, board, messages)
     except (EOFError, OSError, KeyboardInterrupt):
         pass
     for stream in (sys.stdout, sys.stderr):
@@ -406,24 +465,77 @@ def _work(
     os._exit(0)  # The parent's open files and exit handlers are not ours to run.
 
 
-def _run_jobs(connection: Connection, board: Any, messages: list[tuple[Any, ...]]) -> None:
-    """Run jobs in order; answer at the end, and whenever the last answer is some time ago."""
-    answers: list[tuple[int, int, int, Any]] = []
-    last = time.perf_counter()
+def _run_jobs(outbox: _Outbox, board: Any, messages: list[tuple[Any, ...]]) -> None:
+    """Run jobs in order, and answer."""
+    outbox.start()
     for index, fullname, key, module, file, data in messages:
-        if index >= board[1]:
-            continue
+        # First said, then asked, while `take_back` first forbids and then looks: so no job runs
+        # here and is taken back, and one that neither side has is answered as skipped.
         board[0] = index
+        if index >= board[1]:
+            outbox.add((index, _SKIPPED, 0, None))
+            continue
+        outbox.watch()
         started = now()
         kind, payload = _run_job(fullname, key, module, file, data)
-        answers.append((index, kind, started, payload))
-        moment = time.perf_counter()
-        if moment - last >= AHEAD / 4:
-            connection.send_bytes(pickle.dumps((answers, moment - last)))
-            answers = []
-            last = moment
-    if answers:
-        connection.send_bytes(pickle.dumps((answers, time.perf_counter() - last)))
+        outbox.add((index, kind, started, payload))
+    outbox.send()
+
+
+class _Outbox:
+    """What a worker has to answer, sent together every few milliseconds.
+
+    What is waiting here when a job begins must not wait for that job to end, which may be in an
+    hour.  So a thread sends what has been waiting too long.  It is started when it is first
+    needed: a worker whose jobs all take long never has anything waiting, and stays without.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._answers: list[tuple[int, int, int, Any]] = []
+        self._last = 0.0
+        self._is_watched = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Measure the pace from here on."""
+        self._last = time.perf_counter()
+
+    def add(self, answer: tuple[int, int, int, Any]) -> None:
+        """Take an answer; send all there are, if the last were sent some time ago."""
+        with self._lock:
+            self._answers.append(answer)
+        if time.perf_counter() - self._last >= AHEAD / 4:
+            self.send()
+
+    def send(self) -> None:
+        """Send what there is."""
+        with self._lock:
+            if self._answers:
+                moment = time.perf_counter()
+                data = pickle.dumps((self._answers, moment - self._last))
+                self._connection.send_bytes(data)
+                self._answers = []
+                self._last = moment
+
+    def watch(self) -> None:
+        """See to it that what there is will be sent soon, whatever this thread does."""
+        if self._answers and not self._is_watched.is_set():
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, daemon=True)
+                self._thread.start()
+            self._is_watched.set()
+
+    def _watch(self) -> None:
+        try:
+            while True:
+                self._is_watched.wait()
+                time.sleep(AHEAD / 4)
+                self._is_watched.clear()
+                self.send()
+        except OSError:
+            pass  # The parent is gone.
 
 
 def _run_job(fullname: str, key: bytes, module: str, file: str, data: bytes) -> tuple[int, Any]:
@@ -488,7 +600,7 @@ def _dump_error(error: BaseException) -> tuple[bytes | None, str, str, str]:
         loads_expr(data or b"")
     except Exception:
         data = None
-    return data, type(error).__qualname__, str(error), text
+    return data, type(error).__qualname__, message_of(error), text
 
 
 def _load_error(data: bytes | None, name: str, message: str, text: str) -> BaseException:

@@ -1,0 +1,647 @@
+"""Reading a repository back: executions, their jobs, what these were given and what came of it.
+
+The database is opened read-only, and nothing here loads a value: rows carry the stored bytes, which
+`_display` shows without running them.
+
+A repository may hold executions of a million jobs.  So whatever is read has a bound: lists have a
+LIMIT, values that are too long to show are left in the database, and of equal siblings (calls of
+one task by one job) a count is read, not the rows.  The one query that looks at every job of an
+execution groups them on the way.
+
+An execution whose process is gone can no longer say so itself: see `History.is_alive`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import sqlite3
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+from . import _db
+from ._display import KILLED, format_job_id
+from ._errors import RepositoryError, UsageError
+from ._job import CACHED, DONE, RUNNING
+from ._schema import JOB_NUMBER_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+HEARTBEAT_TIMEOUT = 60.0
+"""Seconds without a sign of life after which an execution counts as killed."""
+
+MAX_VALUE_SIZE = 1_000_000
+"""Bytes of the longest value that is read."""
+
+MAX_LINE_SIZE = 20_000
+"""Bytes of the longest value that is read to be shown within a line."""
+
+_MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
+_MAX_SIBLINGS = 12  # Calls of one task by one job that are listed one by one.
+_MAX_EXCEPTIONS = 5  # Of more siblings, those that failed or did not end which are listed.
+_MAX_PARENTS = 5_000  # Jobs whose children are kept to draw a tree.
+_MAX_DEPTH = 30
+_MAX_LINES = 1_000
+_MAX_VARIABLES = 500
+
+_JOB_ID = re.compile(r"([0-9a-f]{1,8}|[0-9a-f-]{36})-(\d{1,10})")
+_UUID_PREFIX = re.compile(r"[0-9a-f-]+")
+_HEX = re.compile(r"[0-9a-f]+")
+
+
+# Rows
+
+
+class ExecutionRow(NamedTuple):
+    """An execution."""
+
+    id: int
+    uuid: str
+    argv: list[str]
+    started: int
+    ended: int | None
+    status: str
+    host: str
+    pid: int
+    heartbeat: int
+
+
+class JobRow(NamedTuple):
+    """A job."""
+
+    id: int
+    parent_id: int | None
+    task_id: int
+    task_name: str
+    call_id: int | None
+    status: str
+    started: int
+    ended: int | None
+
+    @property
+    def number(self) -> int:
+        """Its number in its execution."""
+        return self.id & ((1 << JOB_NUMBER_BITS) - 1)
+
+    @property
+    def execution_id(self) -> int:
+        """Row id of its execution."""
+        return self.id >> JOB_NUMBER_BITS
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, if it has ended and was not cached."""
+        if self.ended is None or self.status == CACHED:
+            return None
+        return (self.ended - self.started) / 1_000_000
+
+
+class TaskRow(NamedTuple):
+    """A task, as its code was at some time."""
+
+    id: int
+    digest: bytes
+    fullname: str
+    version: str | None
+    source: str
+
+
+class CallRow(NamedTuple):
+    """A call node."""
+
+    id: int
+    key: bytes
+    outcome: int
+    task_id: int
+    task_name: str
+    result_id: int
+    computed: int
+
+    @property
+    def digest(self) -> bytes:
+        """What identifies it: the key, then the outcome."""
+        return self.key + self.outcome.to_bytes(8, "big", signed=True)
+
+
+class ValueRow(NamedTuple):
+    """A stored value; `data` is None if it is longer than was asked for."""
+
+    id: int
+    digest: bytes
+    type_name: str
+    size: int
+    data: bytes | None
+
+
+class ArgumentRow(NamedTuple):
+    """An argument of a call."""
+
+    call_id: int
+    name: str
+    value: ValueRow
+
+
+class SiblingGroup(NamedTuple):
+    """The jobs that call one task, have one parent and one status."""
+
+    parent_id: int | None
+    task_id: int
+    status: str
+    jobs: int
+    first_id: int
+    last_id: int
+
+
+class TreeEntry(NamedTuple):
+    """A line of a tree of jobs: one job, or many siblings as one.
+
+    Attributes
+    ----------
+    depth
+        Its level, from 0.
+    job
+        The job, or the first of the siblings.
+    counts
+        Of siblings, how many have which status; of one job, None.
+    """
+
+    depth: int
+    job: JobRow
+    counts: dict[str, int] | None = None
+
+
+class JobTree(NamedTuple):
+    """The jobs of an execution.
+
+    Attributes
+    ----------
+    entries
+        Its lines, each job before those it led to.
+    counts
+        For each status, the number of jobs by task name.
+    left_out
+        Jobs that no entry stands for, since they are too deep or too many.
+    """
+
+    entries: list[TreeEntry]
+    counts: dict[str, dict[str, int]]
+    left_out: int
+
+
+Found = Union[ExecutionRow, JobRow, CallRow, ValueRow, TaskRow]
+
+
+# Queries
+
+SELECT_EXECUTION = """
+SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat FROM execution
+"""
+LATEST_EXECUTIONS = SELECT_EXECUTION + "ORDER BY id DESC LIMIT ?"
+EXECUTION_BY_ID = SELECT_EXECUTION + "WHERE id = ?"
+EXECUTIONS_BY_PREFIX = SELECT_EXECUTION + "WHERE uuid BETWEEN ? AND ? || 'g' LIMIT ?"
+
+SELECT_JOB = """
+SELECT job.id, job.parent_id, job.task_id, task.fullname, job.call_id, job.status, job.started,
+    job.ended
+FROM job JOIN task ON task.id = job.task_id
+"""
+JOB_BY_ID = SELECT_JOB + "WHERE job.id = ?"
+SIBLINGS = (
+    SELECT_JOB
+    + """
+WHERE job.id BETWEEN :first AND :last AND job.parent_id IS :parent AND job.task_id = :task
+ORDER BY job.id LIMIT :limit
+"""
+)
+SIBLINGS_OF_STATUS = (
+    SELECT_JOB
+    + """
+WHERE job.id BETWEEN :first AND :last AND job.parent_id IS :parent AND job.task_id = :task
+    AND job.status = :status
+ORDER BY job.id LIMIT :limit
+"""
+)
+GROUPS_OF_EXECUTION = """
+SELECT parent_id, task_id, status, count(*), min(id), max(id)
+FROM job WHERE id BETWEEN ? AND ?
+GROUP BY parent_id, task_id, status ORDER BY parent_id
+"""
+GROUPS_OF_PARENT = """
+SELECT parent_id, task_id, status, count(*), min(id), max(id)
+FROM job WHERE id BETWEEN ? AND ? AND parent_id = ?
+GROUP BY parent_id, task_id, status
+"""
+
+SELECT_TASK = "SELECT id, digest, fullname, version, source FROM task "
+TASK_BY_ID = SELECT_TASK + "WHERE id = ?"
+TASKS_BY_PREFIX = SELECT_TASK + "WHERE digest BETWEEN ? AND ? LIMIT ?"
+TASKS_BY_NAME = SELECT_TASK + "WHERE fullname = ? ORDER BY id DESC LIMIT 1"
+
+SELECT_CALL = """
+SELECT call.id, call.key, call.outcome, call.task_id, task.fullname, call.result_id, call.computed
+FROM call JOIN task ON task.id = call.task_id
+"""
+CALL_BY_ID = SELECT_CALL + "WHERE call.id = ?"
+CALLS_BY_PREFIX = SELECT_CALL + "WHERE call.key BETWEEN ? AND ? LIMIT ?"
+CALLS_WITH_RESULT = SELECT_CALL + "WHERE call.result_id = ? LIMIT ?"
+CALLS_WITH_ARGUMENT = (
+    SELECT_CALL
+    + """
+WHERE call.id IN (SELECT call_id FROM argument WHERE value_id = ? LIMIT ?)
+"""
+)
+
+_VALUE_COLUMNS = """value.id, value.digest, value_type.name, length(value.data),
+    CASE WHEN length(value.data) <= ? THEN value.data END
+"""
+SELECT_VALUE = f"""
+SELECT {_VALUE_COLUMNS}
+FROM value JOIN value_type ON value_type.id = value.type_id
+"""
+VALUE_BY_ID = SELECT_VALUE + "WHERE value.id = ?"
+VALUES_BY_PREFIX = SELECT_VALUE + "WHERE value.digest BETWEEN ? AND ? LIMIT ?"
+RESULTS = f"""
+SELECT call.id, {_VALUE_COLUMNS}
+FROM call JOIN value ON value.id = call.result_id JOIN value_type ON value_type.id = value.type_id
+WHERE call.id IN ({{ids}})
+"""
+ARGUMENTS = f"""
+SELECT argument.call_id, argument.name, {_VALUE_COLUMNS}
+FROM argument JOIN value ON value.id = argument.value_id
+    JOIN value_type ON value_type.id = value.type_id
+WHERE argument.call_id IN ({{ids}}) ORDER BY argument.call_id, argument.position
+"""
+
+TAGS = "SELECT entity, key, value FROM tag WHERE entity IN ({ids}) ORDER BY key, value"
+COUNT_ROWS = "SELECT count(*) FROM {table}"
+
+
+# Opening
+
+
+def open_history(path: str) -> History | None:
+    """Open a repository to read it; None if nothing was ever recorded there.
+
+    Raises
+    ------
+    RepositoryError
+        The file is no repository, or one of a newer version.
+    """
+    if path == _db.MEMORY or not os.path.exists(path):
+        return None
+    connection = _db.connect(path, read_only=True)
+    try:
+        version = _db.check_version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    if version == 0:
+        connection.close()
+        return None
+    return History(connection, path, version)
+
+
+class History:
+    """A repository, open for reading.
+
+    Parameters
+    ----------
+    connection
+        A connection to its database.
+    path
+        The database's path, for messages.
+    version
+        Its schema version.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str, version: int) -> None:
+        self._connection = connection
+        self._alive: dict[int, bool] = {}
+        self._task_names: dict[int, str] = {}
+        self.path = path
+        self.version = version
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def __enter__(self) -> History:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # Executions
+
+    def executions(self, limit: int) -> list[ExecutionRow]:
+        """Return the latest executions, the last one first."""
+        return [self._execution(row) for row in self._rows(LATEST_EXECUTIONS, limit)]
+
+    def execution(self, execution_id: int) -> ExecutionRow:
+        """Return an execution by its row id."""
+        return self._execution(self._row("execution", EXECUTION_BY_ID, execution_id))
+
+    def _execution(self, row: tuple[Any, ...]) -> ExecutionRow:
+        execution = ExecutionRow(*row)
+        argv = _parsed(row[2])
+        status = execution.status
+        if status == RUNNING and not self.is_alive(execution):
+            status = KILLED
+        return execution._replace(
+            argv=list(map(str, argv)) if isinstance(argv, list) else [str(argv)], status=status
+        )
+
+    def is_alive(self, execution: ExecutionRow) -> bool:
+        """Say whether the process of an execution that has not ended is still there.
+
+        On this machine the process is looked for; elsewhere, or if another process has taken its
+        number, the heartbeat tells.
+        """
+        alive = self._alive.get(execution.id)
+        if alive is None:
+            silence = (_db.now() - execution.heartbeat) / 1_000_000
+            alive = silence < HEARTBEAT_TIMEOUT and (
+                execution.host != socket.gethostname() or _is_process(execution.pid)
+            )
+            self._alive[execution.id] = alive
+        return alive
+
+    # Jobs
+
+    def job(self, job_id: int) -> JobRow:
+        """Return a job by its row id."""
+        return self._job(self._row("job", JOB_BY_ID, job_id))
+
+    def _job(self, row: tuple[Any, ...]) -> JobRow:
+        job = JobRow(*row)
+        return job._replace(status=self._status(job.status, job.execution_id))
+
+    def _status(self, status: str, execution_id: int) -> str:
+        """Return a job's status; one does not run any more if its execution does not."""
+        if status == RUNNING and self.execution(execution_id).status != RUNNING:
+            return KILLED
+        return status
+
+    def ancestors(self, job: JobRow, limit: int) -> list[JobRow]:
+        """Return the nearest jobs above one, from near to far."""
+        above: list[JobRow] = []
+        while job.parent_id is not None and len(above) < limit:
+            job = self.job(job.parent_id)
+            above.append(job)
+        return above
+
+    def job_id(self, job: JobRow) -> str:
+        """Return how a job is called, which `find` understands."""
+        return format_job_id(self.execution(job.execution_id).uuid, job.number)
+
+    def job_tree(self, execution: ExecutionRow) -> JobTree:
+        """Return the jobs of an execution as a tree, equal siblings folded."""
+        counts: dict[str, dict[str, int]] = {}
+        by_parent: dict[int | None, list[SiblingGroup]] = {}
+        total = 0
+        for group in self._groups(GROUPS_OF_EXECUTION, *_job_ids(execution.id)):
+            by_task = counts.setdefault(group.status, {})
+            name = self._task_name(group.task_id)
+            by_task[name] = by_task.get(name, 0) + group.jobs
+            total += group.jobs
+            # Parents come in order of their numbers, so those near the root are among the kept.
+            if group.parent_id in by_parent or len(by_parent) < _MAX_PARENTS:
+                by_parent.setdefault(group.parent_id, []).append(group)
+        entries: list[TreeEntry] = []
+        waiting = self._siblings(by_parent.get(None, []), 0)[::-1]
+        shown = 0
+        while waiting and len(entries) < _MAX_LINES:
+            entry = waiting.pop()
+            entries.append(entry)
+            if entry.counts is not None:
+                shown += sum(entry.counts.values())
+                continue
+            shown += 1
+            if entry.depth + 1 < _MAX_DEPTH:
+                below = by_parent.get(entry.job.id, [])
+                waiting += self._siblings(below, entry.depth + 1)[::-1]
+        return JobTree(entries, counts, total - shown)
+
+    def children(self, job: JobRow) -> list[TreeEntry]:
+        """Return the jobs that one led to directly, equal siblings folded."""
+        _, last = _job_ids(job.execution_id)
+        groups = self._groups(GROUPS_OF_PARENT, job.id, last, job.id)
+        return self._siblings(list(groups), 0)
+
+    def _groups(self, sql: str, *parameters: Any) -> Iterator[SiblingGroup]:
+        for row in self._iterate(sql, parameters):
+            group = SiblingGroup(*row)
+            if group.status == RUNNING:
+                status = self._status(RUNNING, group.first_id >> JOB_NUMBER_BITS)
+                group = group._replace(status=status)
+            yield group
+
+    def _siblings(self, groups: list[SiblingGroup], depth: int) -> list[TreeEntry]:
+        """Return the entries of the jobs that have one parent, in order of their numbers."""
+        by_task: dict[int, list[SiblingGroup]] = {}
+        for group in groups:
+            by_task.setdefault(group.task_id, []).append(group)
+        entries: list[TreeEntry] = []
+        for equal in by_task.values():
+            if sum(group.jobs for group in equal) <= _MAX_SIBLINGS:
+                jobs = self._members(equal, SIBLINGS, _MAX_SIBLINGS)
+                entries += [TreeEntry(depth, job) for job in jobs]
+                continue
+            counts = {group.status: group.jobs for group in equal}
+            for group in equal:
+                if group.status not in (DONE, CACHED):
+                    jobs = self._members([group], SIBLINGS_OF_STATUS, _MAX_EXCEPTIONS)
+                    entries += [TreeEntry(depth, job) for job in jobs]
+                    counts[group.status] -= len(jobs)
+            (first,) = self._members(equal, SIBLINGS, 1)
+            entries.append(TreeEntry(depth, first, {k: n for k, n in counts.items() if n}))
+        return sorted(entries, key=lambda entry: (entry.job.id, entry.counts is None))
+
+    def _members(self, groups: list[SiblingGroup], sql: str, limit: int) -> list[JobRow]:
+        status = groups[0].status
+        parameters = {
+            "first": min(group.first_id for group in groups),
+            "last": max(group.last_id for group in groups),
+            "parent": groups[0].parent_id,
+            "task": groups[0].task_id,
+            "status": RUNNING if status == KILLED else status,
+            "limit": limit,
+        }
+        return [self._job(row) for row in self._iterate(sql, parameters)]
+
+    # Calls, values, tasks, tags
+
+    def call(self, call_id: int) -> CallRow:
+        """Return a call by its row id."""
+        return CallRow(*self._row("call", CALL_BY_ID, call_id))
+
+    def calls_with_result(self, value: ValueRow, limit: int) -> list[CallRow]:
+        """Return some of the calls that a value is the result of."""
+        return [CallRow(*row) for row in self._rows(CALLS_WITH_RESULT, value.id, limit)]
+
+    def calls_with_argument(self, value: ValueRow, limit: int) -> list[CallRow]:
+        """Return some of the calls that a value is an argument of."""
+        return [CallRow(*row) for row in self._rows(CALLS_WITH_ARGUMENT, value.id, limit)]
+
+    def arguments(
+        self, call_ids: Iterable[int], max_size: int = MAX_LINE_SIZE
+    ) -> dict[int, list[ArgumentRow]]:
+        """Return the arguments of calls, by the calls' row ids."""
+        found: dict[int, list[ArgumentRow]] = {call_id: [] for call_id in call_ids}
+        for call_id, name, *value in self._rows_in(ARGUMENTS, list(found), max_size):
+            found[call_id].append(ArgumentRow(call_id, name, ValueRow(*value)))
+        return found
+
+    def results(
+        self, call_ids: Iterable[int], max_size: int = MAX_LINE_SIZE
+    ) -> dict[int, ValueRow]:
+        """Return what calls came to, or their errors, by the calls' row ids."""
+        rows = self._rows_in(RESULTS, list(call_ids), max_size)
+        return {call_id: ValueRow(*value) for call_id, *value in rows}
+
+    def value(self, value_id: int, max_size: int = MAX_VALUE_SIZE) -> ValueRow:
+        """Return a value by its row id."""
+        return ValueRow(*self._row("value", VALUE_BY_ID, max_size, value_id))
+
+    def task(self, task_id: int) -> TaskRow:
+        """Return a task by its row id."""
+        return TaskRow(*self._row("task", TASK_BY_ID, task_id))
+
+    def _task_name(self, task_id: int) -> str:
+        name = self._task_names.get(task_id)
+        if name is None:
+            name = self._task_names[task_id] = self.task(task_id).fullname
+        return name
+
+    def tags(self, entities: Iterable[str]) -> dict[str, list[tuple[str, Any]]]:
+        """Return keys and values of the tags of executions, jobs, tasks or values, by their ids."""
+        found: dict[str, list[tuple[str, Any]]] = {entity: [] for entity in entities}
+        for entity, key, value in self._rows_in(TAGS, list(found)):
+            found[entity].append((key, _parsed(value)))
+        return found
+
+    # Ids
+
+    def find(self, text: str) -> Found:
+        """Return the one record that an id, or the start of one, stands for.
+
+        Parameters
+        ----------
+        text
+            `-` for the latest execution; the start of an execution's UUID; a job's id as
+            `job_id` returns it; the start of the digest of a call, value or task; or a task's
+            full name.
+
+        Raises
+        ------
+        UsageError
+            There is no such record, or more than one.
+        """
+        if text == "-":
+            latest = self.executions(1)
+            if not latest:
+                raise UsageError(f"{self.path} has no executions yet")
+            return latest[0]
+        found = self._candidates(text)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UsageError(f"no execution, job, call, value or task {text!r} in {self.path}")
+        digits = max(len(text) + 4, 12)
+        listed = ", ".join(self._describe(record, digits) for record in found[:_MAX_CANDIDATES])
+        more = ", …" if len(found) > _MAX_CANDIDATES else ""
+        raise UsageError(f"{text!r} may mean {listed}{more}; give more digits")
+
+    def _candidates(self, text: str) -> list[Found]:
+        found: list[Found] = [*map(TaskRow._make, self._rows(TASKS_BY_NAME, text))]
+        text = text.lower()
+        job = _JOB_ID.fullmatch(text)
+        if job is not None:
+            found += self._jobs(job.group(1), int(job.group(2)))
+        if found:
+            return found
+        limit = _MAX_CANDIDATES + 1
+        if _UUID_PREFIX.fullmatch(text):
+            rows = self._rows(EXECUTIONS_BY_PREFIX, text, text, limit)
+            found += [self._execution(row) for row in rows]
+        if _HEX.fullmatch(text):
+            key = text[:40]
+            bounds = (bytes.fromhex(f"{key:0<40}"), bytes.fromhex(f"{key:f<40}"))
+            calls = map(CallRow._make, self._rows(CALLS_BY_PREFIX, *bounds, limit))
+            found += [call for call in calls if call.digest.hex().startswith(text)]
+            if len(text) <= 40:
+                values = self._rows(VALUES_BY_PREFIX, MAX_VALUE_SIZE, *bounds, limit)
+                found += map(ValueRow._make, values)
+                found += map(TaskRow._make, self._rows(TASKS_BY_PREFIX, *bounds, limit))
+        return found
+
+    def _jobs(self, uuid_prefix: str, number: int) -> list[Found]:
+        executions = self._rows(EXECUTIONS_BY_PREFIX, uuid_prefix, uuid_prefix, _MAX_CANDIDATES)
+        ids = [(row[0] << JOB_NUMBER_BITS) + number for row in executions]
+        return [self._job(row) for job_id in ids for row in self._rows(JOB_BY_ID, job_id)]
+
+    def _describe(self, record: Found, digits: int) -> str:
+        """Return what a record is, with an id that `find` understands."""
+        if isinstance(record, ExecutionRow):
+            return f"execution {record.uuid}"
+        if isinstance(record, JobRow):
+            return f"job {self.execution(record.execution_id).uuid}-{record.number}"
+        kind = {CallRow: "call", ValueRow: "value", TaskRow: "task"}[type(record)]
+        return f"{kind} {record.digest.hex()[:digits]}"
+
+    # The database
+
+    def count_rows(self) -> dict[str, int]:
+        """Return how many records of each kind there are."""
+        tables = ("execution", "job", "call", "value", "task", "file", "tag")
+        return {table: self._rows(COUNT_ROWS.format(table=table))[0][0] for table in tables}
+
+    def _row(self, kind: str, sql: str, *parameters: Any) -> Any:
+        rows = self._rows(sql, *parameters)
+        if not rows:
+            raise RepositoryError(
+                f"{self.path}: {kind} {parameters[-1]} is referred to but missing"
+            )
+        return rows[0]
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        return list(self._iterate(sql, parameters))
+
+    def _iterate(self, sql: str, parameters: Any) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise _db.explain(error, self.path) from None
+
+    def _rows_in(self, sql: str, ids: list[Any], *parameters: Any) -> Iterator[Any]:
+        """Run a query with `IN ({ids})`, in blocks."""
+        for start in range(0, len(ids), _MAX_VARIABLES):
+            block = ids[start : start + _MAX_VARIABLES]
+            marks = ",".join("?" * len(block))
+            yield from self._rows(sql.format(ids=marks), *parameters, *block)
+
+
+def _job_ids(execution_id: int) -> tuple[int, int]:
+    """Return the first and the last id that a job of an execution can have."""
+    first = execution_id << JOB_NUMBER_BITS
+    return first, first + (1 << JOB_NUMBER_BITS) - 1
+
+
+def _parsed(text: str) -> Any:
+    """Return what JSON says, or the text itself if it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # It is somebody else's.
+        return True
+    return True

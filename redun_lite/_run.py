@@ -1,0 +1,351 @@
+"""The command `run`: from the words of the command line to a task's result.
+
+`run [options] SCRIPT TASK [arguments]`.  Options of `run` may also stand among the task's
+arguments, as people are used to from redun; where both have one of the same name it is the task's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple
+
+from ._arguments import help_lines, parse_arguments, takes_option
+from ._config import Config
+from ._display import one_line, printable
+from ._errors import DryRunResult, RedunLiteError, UsageError
+from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
+from ._record import format_traceback
+from ._scheduler import Scheduler
+from ._version import VERSION
+from ._workflow import find_task, load_workflow
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from ._task import Task
+
+_MAX_SHOWN = 50  # Calls that a dry run lists.
+_MAX_CALLERS = 8  # Jobs of the chain that led to a failure.
+
+
+class _Option(NamedTuple):
+    """An option of `run`."""
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None  # None: it takes no value.
+    is_repeated: bool = False
+
+
+_OPTIONS = (
+    _Option(("--no-cache",), "run every task, whatever is cached"),
+    _Option(("--dryrun",), "show what would run, and stop"),
+    _Option(("--option", "-o"), "a task option that wins over all others", "KEY=VALUE", True),
+    _Option(("--tag", "-t"), "a tag for the execution", "KEY=VALUE", True),
+    _Option(("--project", "-p"), "tag: the project (default: the task's namespace)", "NAME"),
+    _Option(("--user", "-u"), "tag: the user", "NAME"),
+    _Option(("--doc",), "tag: what the execution is for", "TEXT"),
+    _Option(("--context",), "a context variable; dots lead into objects", "KEY=VALUE", True),
+    _Option(("--context-file",), "a JSON file of context variables", "FILE"),
+    _Option(("--execution-id",), "a UUID for the execution", "UUID"),
+    _Option(("--input", "-i"), "a pickle of (args, kwargs) that you trust", "FILE"),
+    _Option(("--pdb",), "start the debugger where a task fails"),
+    _Option(("--quiet", "-q"), "show no progress"),
+)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Make a parser know the options of `run`."""
+    parser.usage = f"{parser.prog} [options] SCRIPT TASK [--argument VALUE …]"
+    for option in _OPTIONS:
+        if option.metavar is None:
+            parser.add_argument(*option.names, action="store_true", help=option.help)
+        elif option.is_repeated:
+            parser.add_argument(
+                *option.names, metavar=option.metavar, action="append", default=[], help=option.help
+            )
+        else:
+            parser.add_argument(*option.names, metavar=option.metavar, help=option.help)
+
+
+def run(parser: ArgumentParser, words: list[str], options: Namespace) -> bool:
+    """Run a task and print its result; say whether it has one.
+
+    Parameters
+    ----------
+    parser
+        A parser that `add_options` was called with.
+    words
+        The words behind `run`.
+    options
+        What stood before it; takes up what follows.
+
+    Raises
+    ------
+    UsageError
+        What was typed cannot work.
+    KeyboardInterrupt
+        The user pressed Ctrl-C.
+    """
+    before, script, task_name, rest = _split(words)
+    parser.parse_args(before, options)
+    if script is None:
+        parser.error("name a script and a task of it")
+    _set_log_level(options)
+    with ExitStack() as stack:
+        line = stack.enter_context(LiveLine(sys.stderr)) if _is_terminal() else None
+        task = find_task(load_workflow(script), task_name)
+        if _wants_help(task, rest):
+            lines = help_lines(task, f"{parser.prog} {script} {task_name}")
+            print("\n".join([*lines, "", "`help run` lists the options of run"]))
+            return True
+        own, theirs = _separate(rest, lambda name: takes_option(task, name))
+        parser.parse_args(own, options)
+        _set_log_level(options)
+        given = _read_input(options.input) if options.input else ((), {})
+        args, kwargs = parse_arguments(task, theirs, given)
+        config = Config.find(getattr(options, "config", None))
+        reporter = _reporter(options, config, line)
+        outcome = _evaluate(task(*args, **kwargs), task, config, reporter, options)
+    if outcome.error is None:
+        _print_result(outcome.value)
+        return True
+    _explain(outcome.error, reporter)
+    if options.pdb:
+        _debug(outcome.error)
+    return False
+
+
+class _Outcome(NamedTuple):
+    """How a run came out."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+def _evaluate(
+    expr: Any, task: Task[Any, Any], config: Config, reporter: SilentReporter, options: Namespace
+) -> _Outcome:
+    with Scheduler(config, reporter=reporter) as scheduler:
+        try:
+            value = scheduler.run(
+                expr,
+                exec_argv=options.argv,
+                dryrun=options.dryrun,
+                cache=not options.no_cache,
+                tags=_tags(task, options),
+                context=_context(config, options),
+                execution_id=options.execution_id,
+                options=dict(_pair(text, "--option") for text in options.option),
+            )
+        except KeyboardInterrupt:
+            raise
+        except DryRunResult:
+            _show_would_run(reporter.engine.would_run)
+            return _Outcome()
+        except BaseException as error:
+            if reporter.engine is None:
+                raise  # It has not begun: what was typed, or the repository, is wrong.
+            return _Outcome(error=error)
+    return _Outcome(value)
+
+
+# The words
+
+
+_TAKES_VALUE = {
+    **{name: option.metavar is not None for option in _OPTIONS for name in option.names},
+    "--config": True,
+    "-c": True,
+    "--log-level": True,
+}
+
+
+def _split(words: list[str]) -> tuple[list[str], str | None, str | None, list[str]]:
+    """Return the options of `run` before the task, the script, the task, and what follows."""
+    before: list[str] = []
+    named: list[str] = []
+    rest = list(words)
+    while rest and len(named) < 2:
+        word = rest.pop(0)
+        if word.startswith("-"):
+            before.append(word)
+            if rest and _TAKES_VALUE.get(word):
+                before.append(rest.pop(0))
+        else:
+            named.append(word)
+    script, task_name = [*named, None, None][:2]
+    return before, script, task_name, rest
+
+
+def _separate(words: list[str], is_argument: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """Return the options of `run` among a task's arguments, and the arguments."""
+    own: list[str] = []
+    theirs: list[str] = []
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        name = word.partition("=")[0]
+        if name not in _TAKES_VALUE or is_argument(name):
+            theirs.append(word)
+            continue
+        own.append(word)
+        if rest and name == word and _TAKES_VALUE[name]:
+            own.append(rest.pop(0))
+    return own, theirs
+
+
+def _wants_help(task: Task[Any, Any], words: list[str]) -> bool:
+    return any(word in ("--help", "-h") and not takes_option(task, word) for word in words)
+
+
+def _pair(text: str, option: str) -> tuple[str, Any]:
+    """Return key and value of `key=value`; the value is JSON, or else the text as it is."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"{option}: expected KEY=VALUE, got {text!r}")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def _tags(task: Task[Any, Any], options: Namespace) -> list[tuple[str, Any]]:
+    given = [_pair(text, "--tag") for text in options.tag]
+    automatic = {
+        "project": options.project or task.namespace or os.path.basename(os.getcwd()),
+        "user": options.user or _user(),
+        "redun_lite.version": VERSION,
+        "doc": options.doc,
+    }
+    named = {key for key, _ in given}
+    return [
+        *((key, value) for key, value in automatic.items() if value and key not in named),
+        *given,
+    ]
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, ImportError, OSError):  # A container may run under a number without a name.
+        return str(os.getuid())
+
+
+def _context(config: Config, options: Namespace) -> dict[str, Any]:
+    """Return the context variables: those of the configuration, of the file, and of the words."""
+    context = config.context()
+    if options.context_file:
+        try:
+            with open(options.context_file, encoding="utf-8") as stream:
+                update = json.load(stream)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"--context-file {options.context_file}: {error}") from None
+        if not isinstance(update, dict):
+            raise UsageError(f"--context-file {options.context_file}: expected a JSON object")
+        context = {**context, **update}
+    if options.context:
+        context = json.loads(json.dumps(context))  # A copy, down to the last object.
+    for text in options.context:
+        path, value = _pair(text, "--context")
+        *names, last = path.split(".")
+        place = context
+        for name in names:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise UsageError(f"--context {text}: {name} is {place!r}, not an object")
+        place[last] = value
+    return context
+
+
+def _read_input(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Load arguments from a pickle, which may run anything: the user said `--input`."""
+    import pickle
+
+    try:
+        with open(path, "rb") as stream:
+            args, kwargs = pickle.load(stream)
+        return tuple(args), dict(kwargs)
+    except Exception as error:  # Loading a pickle may raise anything.
+        raise UsageError(
+            f"--input {path}: expected a pickle of (args, kwargs); {type(error).__name__}: {error}"
+        ) from None
+
+
+def _set_log_level(options: Namespace) -> None:
+    level = getattr(options, "log_level", None)
+    if level is not None:
+        import logging
+
+        logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s", force=True)
+
+
+# What is shown
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "") != "dumb"
+
+
+def _reporter(options: Namespace, config: Config, line: LiveLine | None) -> SilentReporter:
+    if options.quiet or options.dryrun:
+        return SilentReporter()
+    if line is not None:
+        return TerminalReporter(line)
+    show_jobs = getattr(options, "log_level", "INFO") in ("INFO", "DEBUG")
+    return PlainReporter(sys.stderr, config.scheduler.job_status_interval, show_jobs)
+
+
+def _print_result(value: Any) -> None:
+    if isinstance(value, (list, tuple, dict, set, frozenset)):
+        from pprint import pprint
+
+        pprint(value, sort_dicts=False)
+    elif value is not None:
+        print(repr(value))
+
+
+def _show_would_run(jobs: list[Any]) -> None:
+    for job in jobs[:_MAX_SHOWN]:
+        print(f"would run  {call_text(job)}", file=sys.stderr)
+    if len(jobs) > _MAX_SHOWN:
+        print(f"… and {len(jobs) - _MAX_SHOWN:,} more", file=sys.stderr)
+    print("What follows from these is not known before they have run.", file=sys.stderr)
+
+
+def _explain(error: BaseException, reporter: SilentReporter) -> None:
+    """Show the user's part of the traceback, and the chain of tasks that it happened in."""
+    text = format_traceback(error)
+    if isinstance(error, RedunLiteError) and not text.startswith("Traceback"):
+        text = f"error: {one_line(str(error))}"
+    lines = ["", *text.splitlines()]
+    failure = reporter.failure(error)
+    if failure is not None:
+        job_id = reporter.job_id(failure.job)
+        lines += ["", f"  raised in  {job_id:<12}  {failure.call}"]
+        caller = failure.job.parent
+        for _ in range(_MAX_CALLERS):
+            if caller is None:
+                break
+            lines.append(
+                f"  called by  {reporter.job_id(caller):<12}  {one_line(caller.task_name)}"
+            )
+            caller = caller.parent
+        if caller is not None:
+            lines.append("             …")
+        lines.append(f"  `log {job_id}` shows the job")
+    print(printable("\n".join(lines)), file=sys.stderr)
+
+
+def _debug(error: BaseException) -> None:
+    if error.__traceback__ is None:
+        print("--pdb: the error has no frames in this process to look at", file=sys.stderr)
+        return
+    import pdb
+
+    pdb.post_mortem(error.__traceback__)

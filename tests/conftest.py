@@ -1,0 +1,29 @@
+"""What all tests share: the same examples in each run, and no task that outlives its test."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import settings
+
+from redun_lite import get_task_registry, namespace
+from redun_lite._task import get_current_namespace
+
+# Deterministic, so that a failure is a change of the code; more examples where one asks for them:
+# HYPOTHESIS_PROFILE=search.
+settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
+settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_tasks():
+    """Forget the tasks and the namespace that a test has set."""
+    registry = get_task_registry()
+    known, space = dict(registry._tasks), get_current_namespace()
+    yield
+    registry._tasks.clear()
+    registry._tasks.update(known)
+    registry.version += 1
+    namespace(space)

@@ -1,0 +1,242 @@
+"""What the tests of the engine share: a place to run in, executors that a test steers, an audit.
+
+A test that depends on what happens at the same time does not sleep and hope: it runs its jobs on a
+`SteeredExecutor`, which holds each one until the test says that it ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Callable
+
+from redun_lite import Config, Executor, Scheduler
+from redun_lite._expr import key_of_expr
+from redun_lite._hash import digest
+from redun_lite._record import load_value
+from redun_lite._task import SchedulerTask, _define
+
+ROOT = Path(__file__).parent.parent
+
+
+class Lab:
+    """A repository in a folder of its own, and a new scheduler for each run.
+
+    Nothing but the database is carried from one run to the next, as if each were a process.
+    """
+
+    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
+        self.folder = folder
+        self.path = folder / "lab.db"
+        self.config = Config({"backend": {"db_uri": f"sqlite:///{self.path}"}, **sections})
+
+    def scheduler(self, *executors: Executor, reporter: Any = None) -> Scheduler:
+        scheduler = Scheduler(self.config, reporter=reporter)
+        for executor in executors:
+            scheduler.add_executor(executor)
+        return scheduler
+
+    def run(self, expr: Any, *executors: Executor, reporter: Any = None, **arguments: Any) -> Any:
+        with self.scheduler(*executors, reporter=reporter) as scheduler:
+            return scheduler.run(expr, **arguments)
+
+    def query(self, sql: str, *parameters: Any) -> list[Any]:
+        """Return what a query finds; a single column comes without tuples around."""
+        connection = sqlite3.connect(self.path)
+        try:
+            rows = connection.execute(sql, parameters).fetchall()
+        finally:
+            connection.close()
+        return [row[0] if len(row) == 1 else row for row in rows]
+
+    def jobs(self, execution: int | None = None) -> dict[str, list[str]]:
+        """Return the statuses of an execution's jobs by task, by default the last one's."""
+        found = defaultdict(list)
+        for fullname, status in self.query(
+            "SELECT fullname, status FROM job JOIN task ON task.id = task_id "
+            "WHERE job.id >> 32 = ifnull(?, (SELECT max(id) FROM execution)) ORDER BY status",
+            execution,
+        ):
+            found[fullname.rpartition(".")[2]].append(status)
+        return dict(found)
+
+    def statuses(self) -> list[str]:
+        """Return the statuses of the executions."""
+        return self.query("SELECT status FROM execution ORDER BY id")
+
+    def audit(self) -> None:
+        connection = sqlite3.connect(self.path)
+        try:
+            audit(connection)
+        finally:
+            connection.close()
+
+
+def scheduler_task(function: Callable[..., Any]) -> Any:
+    """Make a scheduler task of a function."""
+    return _define(SchedulerTask, function, {})
+
+
+class SteeredExecutor(Executor):
+    """Holds its jobs until the test lets them run.
+
+    Parameters
+    ----------
+    on_submit
+        Called with each job that comes, in the engine's thread.
+    """
+
+    def __init__(
+        self, name: str = "steered", on_submit: Callable[[Any], None] | None = None
+    ) -> None:
+        super().__init__(name)
+        self.on_submit = on_submit
+        self.held: list[Any] = []
+        self.starts = 0
+
+    def start(self) -> None:
+        self.starts += 1
+
+    def submit(self, job: Any) -> None:
+        self.held.append(job)
+        if self.on_submit is not None:
+            self.on_submit(job)
+
+    def finish(self, job: Any) -> None:
+        """Run the function of a job that is held, and hand back what comes of it."""
+        self.held.remove(job)
+        try:
+            result = job.task.func(*job.args, **job.kwargs)
+        except Exception as error:
+            self.scheduler.reject_job(job, error)
+        else:
+            self.scheduler.done_job(job, result)
+
+    def finish_all(self) -> None:
+        for job in list(self.held):
+            self.finish(job)
+
+
+class InlineExecutor(SteeredExecutor):
+    """Runs each job at once, in the engine's thread."""
+
+    def __init__(self, name: str = "inline") -> None:
+        super().__init__(name, self.finish)
+
+
+def note(path: Any, *words: Any) -> None:
+    """Add a line to a file, from any process: what a task really did."""
+    line = " ".join(map(str, words)) + "\n"
+    stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(stream, line.encode())
+    finally:
+        os.close(stream)
+
+
+def notes(path: Any) -> list[str]:
+    """Return the lines of a file that `note` wrote."""
+    return Path(path).read_text().splitlines() if os.path.exists(path) else []
+
+
+def python(
+    *arguments: Any, check: bool = True, folder: Any = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own, with this package and these tests on its path."""
+    environment = {**os.environ, **environ}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=folder,
+        timeout=120,
+    )
+    if check:
+        assert done.returncode == 0, done.stderr
+    return done
+
+
+# The audit
+
+_REFERENCES = [
+    ("job", "task_id", "task"),
+    ("job", "call_id", "call"),
+    ("call", "task_id", "task"),
+    ("call", "single_id", "value"),
+    ("call", "result_id", "value"),
+    ("call", "task_set_id", "task_set"),
+    ("argument", "call_id", "call"),
+    ("argument", "value_id", "value"),
+    ("upstream", "call_id", "call"),
+    ("upstream", "upstream_id", "call"),
+    ("call_child", "call_id", "call"),
+    ("call_child", "child_id", "call"),
+    ("task_set_member", "task_set_id", "task_set"),
+    ("task_set_member", "task_id", "task"),
+    ("value", "type_id", "value_type"),
+    ("subvalue", "parent_id", "value"),
+    ("subvalue", "child_id", "value"),
+    ("file", "value_id", "value"),
+]
+
+
+def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
+    """Check that a repository is whole and that every digest in it tells the truth.
+
+    Parameters
+    ----------
+    config_args
+        Whether tasks in it have some; then a call's key does not follow from its arguments.
+    """
+
+    def find(sql: str) -> list[Any]:
+        return connection.execute(sql).fetchall()
+
+    assert find("PRAGMA integrity_check") == [("ok",)]
+    for table, column, target in _REFERENCES:
+        assert not find(
+            f"SELECT {column} FROM {table} WHERE {column} NOT IN (SELECT id FROM {target})"
+        ), f"{table}.{column} refers to nothing"
+    assert not find("SELECT id FROM job WHERE id >> 32 NOT IN (SELECT id FROM execution)")
+    assert not find(
+        "SELECT id FROM job WHERE status = 'DONE' AND (call_id IS NULL OR ended IS NULL)"
+    )
+    ended = "id >> 32 IN (SELECT id FROM execution WHERE ended IS NOT NULL)"
+    assert not find(f"SELECT id FROM job WHERE {ended} AND ended IS NULL")
+    assert not find(
+        f"SELECT id FROM job WHERE {ended} AND parent_id NOT IN (SELECT id FROM job)"
+    ), "a job's parent is missing"
+
+    digests = dict(find("SELECT id, digest FROM value"))
+    for row, name, data in find(
+        "SELECT value.id, name, data FROM value JOIN value_type ON value_type.id = type_id"
+    ):
+        try:
+            value = load_value(name, data)
+        except Exception:
+            continue  # Its class or task is not here.
+        assert key_of_expr(value) == digests[row], f"value {row} is not {value!r}"
+
+    arguments = defaultdict(list)
+    for call, value in find("SELECT call_id, value_id FROM argument ORDER BY call_id, position"):
+        arguments[call].append(digests[value])
+    tasks = dict(find("SELECT id, digest FROM task"))
+    for call, key, task in find("SELECT id, key, task_id FROM call"):
+        if not config_args:
+            assert key == digest(tasks[task] + b"".join(arguments[call])), f"call {call}"
+
+    members = defaultdict(set)
+    for task_set, task in find("SELECT task_set_id, task_id FROM task_set_member"):
+        members[task_set].add(task)
+    sets = {}
+    for call, task, task_set in find("SELECT id, task_id, task_set_id FROM call"):
+        sets[call] = members[task_set]
+        assert task in members[task_set], f"call {call} does not know its own task"
+    for call, child in find("SELECT call_id, child_id FROM call_child"):
+        assert sets[child] <= sets[call], f"call {call} does not know the tasks below"
