@@ -12,8 +12,25 @@ from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
     from ._config import Config as Config
+    from ._errors import ArgumentError as ArgumentError
+    from ._errors import ConfigError as ConfigError
+    from ._errors import CyclicDependency as CyclicDependency
+    from ._errors import DryRunResult as DryRunResult
+    from ._errors import ExecutorError as ExecutorError
+    from ._errors import ExpressionError as ExpressionError
+    from ._errors import FileSystemError as FileSystemError
+    from ._errors import HashError as HashError
+    from ._errors import NewerRepository as NewerRepository
+    from ._errors import NoCurrentScheduler as NoCurrentScheduler
+    from ._errors import NotARepository as NotARepository
     from ._errors import RedunLiteError as RedunLiteError
+    from ._errors import RepositoryError as RepositoryError
+    from ._errors import RepositoryWriteError as RepositoryWriteError
+    from ._errors import ResultError as ResultError
+    from ._errors import TaskError as TaskError
+    from ._errors import UnknownTask as UnknownTask
     from ._errors import UsageError as UsageError
+    from ._errors import WorkerDied as WorkerDied
     from ._executor import AliasExecutor as AliasExecutor
     from ._executor import Executor as Executor
     from ._executor import LocalExecutor as LocalExecutor
@@ -53,7 +70,27 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "_config": ("Config",),
-    "_errors": ("RedunLiteError", "UsageError"),
+    "_errors": (
+        "ArgumentError",
+        "ConfigError",
+        "CyclicDependency",
+        "DryRunResult",
+        "ExecutorError",
+        "ExpressionError",
+        "FileSystemError",
+        "HashError",
+        "NewerRepository",
+        "NoCurrentScheduler",
+        "NotARepository",
+        "RedunLiteError",
+        "RepositoryError",
+        "RepositoryWriteError",
+        "ResultError",
+        "TaskError",
+        "UnknownTask",
+        "UsageError",
+        "WorkerDied",
+    ),
     "_executor": ("AliasExecutor", "Executor", "LocalExecutor", "register_executor"),
     "_expr": (
         "Expression",

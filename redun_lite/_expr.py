@@ -68,16 +68,16 @@ class Expression(Generic[T]):
 
     def __bool__(self) -> bool:
         raise ExpressionError(
-            f"the truth of {self!r} is not known yet: use cond(condition, then, otherwise), "
-            "or pass it to a task that decides"
+            f"the truth of {self!r} is not known yet: pass it to a task that decides and returns "
+            "one call or another"
         )
 
     def __iter__(self) -> Iterator[Any]:
         length = getattr(self, "length", None)
         if length is None:
             raise ExpressionError(
-                f"the length of {self!r} is not known yet: give its task nout=N, use "
-                "map_(task, values), or pass it to a task that iterates"
+                f"the length of {self!r} is not known yet: give its task nout=N, or pass it to a "
+                "task that iterates"
             )
         return (self[i] for i in range(length))
 

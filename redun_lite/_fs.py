@@ -500,9 +500,9 @@ class LocalFileSystem(FileSystem):
             return self._open_to_write(path, access)
         except FileNotFoundError:
             directory = os.path.dirname(_resolve_links(path) or path)
-            if not directory or os.path.isdir(directory):
+            if not directory:
                 raise
-            os.makedirs(directory, exist_ok=True)
+            os.makedirs(directory, exist_ok=True)  # Another job may have made it just now.
             return self._open_to_write(path, access)
 
     def _open_to_write(self, path: str, access: str) -> io.FileIO:

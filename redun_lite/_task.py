@@ -783,7 +783,7 @@ def check_option_names(options: dict[str, Any], where: str, definition: bool = F
         from difflib import get_close_matches
 
         for name in unknown:
-            near = get_close_matches(name, known, n=1, cutoff=0.85)
+            near = get_close_matches(name, known, n=1, cutoff=0.8)
             if near:
                 raise TaskError(f"{where}: unknown option {name!r}; did you mean {near[0]!r}?")
     if not definition:

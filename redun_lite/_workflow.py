@@ -177,6 +177,8 @@ def find_task(module: ModuleType, name: str | None) -> Task[Any, Any]:
     if namesakes:
         names = ", ".join(sorted(task.fullname for task in namesakes))
         raise UnknownTask(f"{name!r} may mean {names}; give the full name")
+    if callable(vars(module).get(name)):
+        raise UnknownTask(f"{name} in {module.__name__} is a function without @task")
     if not own:
         raise UnknownTask(f"{module.__name__} defines no tasks, so there is no {name!r}")
     known_names = [task.fullname if "." in name else task.name for task in own]

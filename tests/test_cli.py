@@ -612,6 +612,15 @@ def test_an_unknown_task_gets_a_suggestion(project):
     assert "did you mean flow.add?" in project.err
 
 
+def test_a_function_that_lacks_the_decorator_is_told_so(project):
+    project.write("bare.py", """
+        def plain():
+            return 1
+    """)
+    assert project("run", "bare.py", "plain") == 2
+    assert "plain in bare is a function without @task" in project.err
+
+
 def test_a_script_without_a_task_lists_those_it_has(project):
     assert project("run", "wf.py") == 2
     assert "It has: add, boom, echo, leave, main" in project.err

@@ -899,3 +899,27 @@ def test_files_of_a_plug_in_are_found_by_pattern(memory):
 def test_a_plug_in_without_a_shell_command_says_so(memory):
     with pytest.raises(FileSystemError, match=r"'memory'.*memory://a"):
         File("memory://a").stage("local").render_stage()
+
+
+def test_jobs_that_write_the_first_files_of_a_folder_at_once_do_not_disturb_each_other(tmp_path):
+    writers = 8
+    errors = []
+
+    def write(number, folder, gate):
+        gate.wait()
+        try:
+            File(str(folder / "inner" / f"{number}.txt")).write("text")
+        except OSError as error:
+            errors.append(error)
+
+    for turn in range(20):
+        gate = threading.Barrier(writers)
+        folder = tmp_path / str(turn)
+        threads = [
+            threading.Thread(target=write, args=(number, folder, gate)) for number in range(writers)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
