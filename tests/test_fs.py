@@ -808,7 +808,8 @@ def test_a_scheme_is_known_in_any_case():
     assert get_filesystem_class(url="HTTPS://example.org") is HTTPFileSystem
 
 
-def test_an_unknown_scheme_is_an_error_that_names_the_known_ones():
+def test_an_unknown_scheme_is_an_error_that_names_the_known_ones(registry):
+    set_filesystem_finder(None)
     with pytest.raises(FileSystemError, match=r"s4:// URLs; known: https, http, file$"):
         File("s4://bucket/key").read()
 
