@@ -66,6 +66,8 @@ class Lab:
 
     def statuses(self) -> list[str]:
         """Return the statuses of the executions."""
+        if not self.path.exists():
+            return []
         return self.query("SELECT status FROM execution ORDER BY id")
 
     def audit(self) -> None:
