@@ -353,9 +353,10 @@ def check_version(connection: sqlite3.Connection, path: str) -> int:
         Another program made it, or a newer version of this one.
     """
     try:
+        # Tables first: another process may be making them, and marks the database with them.
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     except sqlite3.Error as error:
         raise explain(error, path) from None
     if application != _schema.APPLICATION_ID:
@@ -567,8 +568,42 @@ def _select_in(
 _MAX_VARIABLES = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
 
-def _insert(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows, many in one step; see the top of this file."""
+Rows = Sequence[tuple[Any, ...]]
+
+
+def _insert(connection: sqlite3.Connection, sql: str, rows: Rows) -> None:
+    """Insert rows."""
+    for _ in _insert_blocks(connection, sql, rows):
+        pass
+
+
+def _insert_new(
+    connection: sqlite3.Connection, insert: str, unique: str, select: str, rows: Rows
+) -> Iterator[tuple[Any, ...]]:
+    """Insert the rows that are not there yet; yield the identity and the id of some others.
+
+    Most rows are new, so they are not looked for before: only where a block inserts fewer rows than
+    it has are those selected that were there.  These come with their ids last; among them may be
+    rows that have just been inserted.
+
+    Parameters
+    ----------
+    unique
+        The columns that identify a row.
+    select
+        A query for identities and ids by the second column of the rows.
+    """
+    conflict = f"ON CONFLICT ({unique}) DO NOTHING"
+    for block, inserted in _insert_blocks(connection, insert, rows, conflict):
+        if inserted < len(block):
+            for found in _select_in(connection, select, [row[1] for row in block]):
+                yield from found
+
+
+def _insert_blocks(
+    connection: sqlite3.Connection, sql: str, rows: Rows, conflict: str = ""
+) -> Iterator[tuple[Rows, int]]:
+    """Insert rows, many in one step (see the top of this file); yield them, and how many it did."""
     if not rows:
         return
     width = len(rows[0])
@@ -577,9 +612,11 @@ def _insert(connection: sqlite3.Connection, sql: str, rows: Sequence[tuple[Any, 
     for size in (512, 64, 8, 1):
         if size * width > _MAX_VARIABLES:
             continue
-        statement = f"{sql} VALUES {','.join([row] * size)}"
+        statement = f"{sql} VALUES {','.join([row] * size)} {conflict}"
         while len(rows) - start >= size:
-            connection.execute(statement, tuple(chain.from_iterable(rows[start : start + size])))
+            block = rows[start : start + size]
+            done = connection.execute(statement, tuple(chain.from_iterable(block)))
+            yield block, done.rowcount
             start += size
 
 
@@ -632,10 +669,11 @@ class _Writer:
             raise explain(error, self._path) from None
 
     def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        calls = self._new_calls(connection, batch.calls)
-        values = [call.result for call in calls] + [call.single for call in calls]
+        calls = batch.calls
+        values = [call.result for call in calls]
+        values += [call.single for call in calls if call.single is not None]
         values += chain.from_iterable(call.arguments for call in calls)
-        self._write_values(connection, [value for value in values if value is not None])
+        self._write_values(connection, values)
         self._write_calls(connection, calls)
         _insert(connection, INSERT_JOB, [self._job_row(connection, job) for job in batch.jobs])
         _insert(connection, INSERT_TAG, batch.tags)
@@ -681,64 +719,63 @@ class _Writer:
         assert task_set.id is not None
         return task_set.id
 
-    def _new_calls(
-        self, connection: sqlite3.Connection, calls: list[CallRecord]
-    ) -> list[CallRecord]:
-        """Give ids to the calls, and return those that are not in the database yet."""
-        last = _last_id(connection, "call")
-        known: dict[tuple[bytes, int], int] = {}
-        if last:
-            for rows in _select_in(connection, SELECT_CALL_IDS, [call.node.key for call in calls]):
-                for key, outcome, row_id in rows:
-                    known[key, outcome] = row_id
-        new = []
-        again = []
-        # In order of their keys, which is the order of the index.
-        for call in sorted(calls, key=_call_identity):
-            node = call.node
-            identity = (node.key, node.outcome)
-            row_id = known.get(identity)
-            if row_id is None:
-                last += 1
-                node.id = known[identity] = last
-                new.append(call)
-            else:
-                node.id = row_id
-                again.append((call.computed, row_id))
-        if again:
-            connection.executemany(UPDATE_COMPUTED, again)
-        return new
-
     def _write_calls(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
-        rows = []
-        arguments = []
-        upstreams = []
-        children = []
+        """Give ids to calls, and insert those that are not in the database yet."""
         # All tasks before the first set of tasks, which may be written for a call above theirs.
-        task_ids = [self._task_id(connection, call.task) for call in calls]
-        for task_id, (node, _, single, result, names, values, sources, below, computed) in zip(
-            task_ids, calls
-        ):
-            call_id = node.id
+        for call in calls:
+            self._task_id(connection, call.task)
+        last = _last_id(connection, "call")
+        rows = []
+        new: dict[tuple[bytes, int], CallRecord] = {}
+        # In order of their keys, which is the order of the index.
+        ordered = sorted(calls, key=_call_identity)
+        for call in ordered:
+            node, task, single, result, _, _, _, _, computed = call
+            if new.setdefault((node.key, node.outcome), call) is not call:
+                continue
+            last += 1
+            node.id = last
             rows.append(
                 (
-                    call_id,
+                    last,
                     node.key,
                     node.outcome,
-                    task_id,
+                    self._tasks[task.key],
                     single and single.id,
                     result.id,
                     node.task_set.id or self._task_set_id(connection, node.task_set),
                     computed,
                 )
             )
+        again: dict[tuple[bytes, int], int] = {}
+        known = _insert_new(connection, INSERT_CALL, "key, outcome", SELECT_CALL_IDS, rows)
+        for key, outcome, row_id in known:
+            call_there = new.get((key, outcome))
+            if call_there is not None and call_there.node.id != row_id:
+                again[key, outcome] = row_id
+                del new[key, outcome]
+        if len(new) < len(calls):
+            for call in ordered:
+                identity = _call_identity(call)
+                call.node.id = again.get(identity) or new[identity].node.id
+            connection.executemany(
+                UPDATE_COMPUTED, [(call.computed, call.node.id) for call in calls]
+            )
+        self._write_parts(connection, list(new.values()))
+
+    def _write_parts(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
+        """Insert the arguments of new calls, where these came from, and the calls below."""
+        arguments = []
+        upstreams = []
+        children = []
+        for node, _, _, _, names, values, sources, below, _ in calls:
+            call_id = node.id
             for position, value in enumerate(values):
                 arguments.append((call_id, position, names[position], value.id))
             for position, upstream in enumerate(sources):
                 upstreams += [(call_id, position, source.id) for source in upstream]
             if below:
                 children += [(call_id, position, child.id) for position, child in enumerate(below)]
-        _insert(connection, INSERT_CALL, rows)
         _insert(connection, INSERT_ARGUMENT, arguments)
         _insert(connection, INSERT_UPSTREAM, upstreams)
         _insert(connection, INSERT_CHILD, children)
@@ -759,27 +796,24 @@ class _Writer:
                 pending += [child for child in value.subvalues if child.id is None]
         if not by_key:
             return
-        keys = sorted(by_key)
         last = _last_id(connection, "value")
-        known: dict[bytes, int] = {}
-        if last:
-            for rows in _select_in(connection, SELECT_VALUE_IDS, keys):
-                known.update(rows)
-        new = []
+        rows = []
+        for key in sorted(by_key):
+            last += 1
+            value = by_key[key][0]
+            value.id = last
+            rows.append((last, key, self._type_id(connection, value.type_name), value.data))
+        for key, row_id in _insert_new(connection, INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows):
+            if key in by_key:
+                by_key[key][0].id = row_id
         files = []
-        for key in keys:
-            row_id = known.get(key)
-            first = by_key[key][0]
-            if row_id is None:
-                last += 1
-                row_id = last
-                new.append((row_id, key, self._type_id(connection, first.type_name), first.data))
-                if first.path is not None:
-                    files.append((row_id, first.path))
-            for value in by_key[key]:
-                value.id = row_id
-                value.data = None
-        _insert(connection, INSERT_VALUE, new)
+        for records in by_key.values():
+            value = records[0]
+            if value.path is not None:
+                files.append((value.id, value.path))
+            for record in records:
+                record.id = value.id
+                record.data = None
         _insert(connection, INSERT_FILE, files)
         pairs = [(parent.id, child.id) for parent in parents for child in parent.subvalues]
         _insert(connection, INSERT_SUBVALUE, pairs)
