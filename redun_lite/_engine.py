@@ -188,12 +188,9 @@ class Engine:
         KeyboardInterrupt
             `interrupt` was called.
         """
-        root = NestedEvaluation(self, value, None)
         _collector.run_starts()
         try:
-            self._gather(root, value, None)
-            if root.missing == 0:
-                self.ready.append(root)
+            root = self.evaluate_nested(value, None)
             self._loop(root)
             if not root.is_settled or root.is_rejected:
                 self._drain()
@@ -334,6 +331,14 @@ class Engine:
         self.ready.append(node)
         return node
 
+    def evaluate_nested(self, value: Any, parent: Job | None) -> Evaluation:
+        """Return the evaluation of any value in the scope of a job, with what it holds."""
+        node = NestedEvaluation(self, value, parent)
+        node.sources_in = self._gather(node, value, parent)
+        if node.missing == 0:
+            self.ready.append(node)
+        return node
+
     def _gather(self, node: Evaluation, value: Any, scope: Job | None) -> list[Any]:
         """Let a node wait for the expressions in a value; return their evaluations."""
         evaluations = [self.evaluate(expr, scope) for expr in expressions_in(value)]
@@ -418,14 +423,12 @@ class Engine:
 
     def _settle_as(self, node: OperatorEvaluation, value: Any) -> None:
         """Settle an evaluation with a value, once the expressions in that are evaluated."""
-        if not expressions_in(value):
+        if expressions_in(value):
+            nested = self.evaluate_nested(value, node.parent)
+            node.sources_in = [*node.sources_in, nested]
+            node._follow(nested)
+        else:
             node.fulfil(value)
-            return
-        nested = NestedEvaluation(self, value, node.parent)
-        node.sources_in = node.sources_in + self._gather(nested, value, node.parent)
-        if nested.missing == 0:
-            self.ready.append(nested)
-        node._follow(nested)
 
     def _put_together(self, node: NestedEvaluation) -> None:
         try:
@@ -988,7 +991,7 @@ def _source_calls(evaluations: list[Evaluation]) -> list[CallNode]:
         if isinstance(node, TaskEvaluation):
             if node.call is not None:
                 calls.append(node.call)
-        elif isinstance(node, OperatorEvaluation):
+        elif isinstance(node, (OperatorEvaluation, NestedEvaluation)):
             stack.extend(reversed(node.sources_in))
     return calls
 

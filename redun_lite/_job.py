@@ -117,11 +117,12 @@ class Evaluation(Promise[Any]):
 class NestedEvaluation(Evaluation):
     """The evaluation of any value, with or without expressions in it: what a run is about."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("sources_in", "whole")
 
     def __init__(self, run: Run, whole: Any, parent: Job | None) -> None:
         super().__init__(run, ValueExpression(None), parent)
         self.whole = whole
+        self.sources_in: list[Any] = []
 
 
 class OperatorEvaluation(Evaluation):

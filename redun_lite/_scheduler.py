@@ -224,18 +224,19 @@ class Scheduler:
                 if self.reporter is not None:
                     self.reporter.ended(engine, status)
 
-    def evaluate(self, expr: Expression[Any], parent_job: Job | None = None) -> Promise[Any]:
+    def evaluate(self, expr: Any, parent_job: Job | None = None) -> Promise[Any]:
         """Return the promise of an expression's value, for scheduler tasks.
 
         Parameters
         ----------
         expr
-            What to evaluate.
+            What to evaluate: an expression, or any value, perhaps with expressions inside.
         parent_job
             The job in whose scope it is.
         """
         engine: Any = parent_job.run if parent_job is not None else self._engines[-1]
-        promise: Promise[Any] = engine.evaluate(expr, parent_job)
+        evaluate = engine.evaluate if isinstance(expr, Expression) else engine.evaluate_nested
+        promise: Promise[Any] = evaluate(expr, parent_job)
         return promise
 
     # Executors report here, from any thread.
