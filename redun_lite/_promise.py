@@ -9,6 +9,7 @@ one callback without either paying for the other.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Callable, Generic, Protocol, TypeVar
@@ -35,8 +36,11 @@ class Queue(Protocol):
     def append(self, item: Any, /) -> None: ...
 
 
-class _Trampoline:
-    """The queue of promises that no loop owns: runs what is put there, one after the other."""
+class _Trampoline(threading.local):
+    """The queue of promises that no loop owns: runs what is put there, one after the other.
+
+    All of them share it, each thread having its own: with a queue each, two would run each other.
+    """
 
     def __init__(self) -> None:
         self._items: deque[Resumable] = deque()
@@ -54,6 +58,9 @@ class _Trampoline:
             self._running = False
 
 
+_trampoline = _Trampoline()
+
+
 class Promise(Generic[T]):
     """A value that will be there later, or the error that came instead.
 
@@ -61,7 +68,7 @@ class Promise(Generic[T]):
     ----------
     queue
         Where those who wait are put once the promise settles; by default they are resumed at
-        once.
+        once, or if that is in a callback, after it.
 
     Examples
     --------
@@ -75,7 +82,7 @@ class Promise(Generic[T]):
     __slots__ = ("_error", "_queue", "_settled", "_value", "_waiters")
 
     def __init__(self, queue: Queue | None = None) -> None:
-        self._queue: Queue = _Trampoline() if queue is None else queue
+        self._queue: Queue = _trampoline if queue is None else queue
         self._settled = False
         self._value: Any = None
         self._error: BaseException | None = None
