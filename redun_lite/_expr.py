@@ -444,7 +444,7 @@ def dumps_expr(value: Any) -> bytes:
     try:
         return _GRAPH + pickle_with(_GraphPickler, graph)
     except HashError as error:
-        raise _at_call(error, value, order, dumps) from None
+        raise _at_call(error, value, order, dumps) from error.__cause__
 
 
 def loads_expr(data: bytes) -> Any:
@@ -466,7 +466,12 @@ def loads_expr(data: bytes) -> Any:
 def key_of_expr(value: Any) -> bytes:
     """Return the key of a value that may hold expressions."""
     order = topological_order(value)
-    return _key_of_graph(value, order) if order else key_of(value)
+    if not order:
+        return key_of(value)
+    try:
+        return _key_of_graph(value, order)
+    except HashError as error:
+        raise _at_call(error, value, order, key_of) from error.__cause__
 
 
 def is_valid_expr(value: Any, find_task: Callable[[str], Any]) -> bool:
@@ -507,8 +512,6 @@ def _key_of_graph(value: Any, order: list[Expression[Any]]) -> bytes:
         return digest(b"@graph" + _bytes_of((nodes, _plain(value, names, parts)), parts))
     except _Unordered:
         return _key_of_unordered(value, order)
-    except HashError as error:
-        raise _at_call(error, value, order, key_of) from None
 
 
 def _key_of_unordered(value: Any, order: list[Expression[Any]]) -> bytes:
@@ -615,8 +618,8 @@ def _at_call(
             try:
                 check(map_nested(forget, field))
             except HashError as found:
-                call = getattr(expr, "task_name", None) or getattr(expr, "func_name", "value")
-                return found.within(f"{call}(…){label}")
+                name = "value" if isinstance(expr, ValueExpression) else expr._fields()[0]
+                return found.within(f"{name}(…){label}")
     try:
         check(map_nested(forget, value))
     except HashError as found:

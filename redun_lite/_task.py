@@ -212,7 +212,7 @@ def _parse_allowed(allowed: Any, where: str) -> frozenset[CacheResult]:
 
 
 def _parse_config_args(names: Any, where: str, parameters: tuple[str, ...]) -> tuple[str, ...]:
-    if isinstance(names, _COLLECTIONS) and set(parameters).issuperset(names):
+    if isinstance(names, _COLLECTIONS) and all(name in parameters for name in names):
         return tuple(names)
     raise TaskError(
         f"{where}: option config_args takes a list of the task's parameters "

@@ -375,14 +375,42 @@ class ValuePickler(pickle.Pickler):
 
     def reducer_override(self, obj: Any) -> Any:
         cls = type(obj)
-        is_locked = _LOCKED.get(cls)
-        if is_locked is None:
-            is_locked = _LOCKED[cls] = _is_locked(cls)
-        return (_rebuild, (cls, _attributes_of(obj))) if is_locked else NotImplemented
+        if cls not in _REDUCERS:
+            _REDUCERS[cls] = _choose_reducer(cls)
+        reduce = _REDUCERS[cls]
+        return NotImplemented if reduce is None else reduce(obj)
+
+
+def _choose_reducer(cls: type) -> Callable[[Any], tuple[Any, ...]] | None:
+    """Return what stores the instances of a class that pickle stores, but then cannot load."""
+    if has_pickle_methods(cls):
+        return None
+    if _is_locked(cls):
+        return _reduce_locked
+    # Pickle gives to `__init__` what an exception has in `args`, which may be less than it wants.
+    if issubclass(cls, BaseException) and isinstance(cls.__init__, FunctionType):
+        return _reduce_error
+    return None
+
+
+def _reduce_locked(value: Any) -> tuple[Any, ...]:
+    return (_rebuild, (type(value), _attributes_of(value)))
+
+
+def _reduce_error(error: BaseException) -> tuple[Any, ...]:
+    reduced: Any = error.__reduce__()
+    return (_rebuild_error, (type(error), reduced[1]), *reduced[2:])
+
+
+def _rebuild_error(cls: Any, args: tuple[Any, ...]) -> BaseException:
+    error: BaseException = cls.__new__(cls, *args)
+    built_in: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
+    built_in.__init__(error, *args)
+    return error
 
 
 def _is_locked(cls: Any) -> bool:
-    """Say whether pickle can store instances of a class but not set their attributes again."""
+    """Say whether nothing can set the attributes of a class's instances in the usual way."""
     parameters = getattr(cls, "__dataclass_params__", None)
     return (
         parameters is not None
@@ -390,11 +418,10 @@ def _is_locked(cls: Any) -> bool:
         and bool(copyreg._slotnames(cls))  # type: ignore[attr-defined]
         and cls.__new__ is object.__new__
         and not hasattr(cls, "__setstate__")
-        and not has_pickle_methods(cls)
     )
 
 
-_LOCKED: dict[type, bool] = {}
+_REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]] | None] = {}
 
 
 class ValueUnpickler(pickle.Unpickler):
@@ -442,6 +469,9 @@ def pickle_with(pickler: Callable[..., pickle.Pickler], value: Any) -> bytes:
     stream = io.BytesIO()
     try:
         pickler(stream, PICKLE_PROTOCOL).dump(value)
+    except RecursionError:
+        reason = f"{type(value).__name__} cannot be stored: it is nested too deeply"
+        raise HashError(reason) from None
     except Exception as error:
         path, part = _unpicklable_part(pickler, value)
         reason = f"{type(part).__name__} cannot be stored ({type(error).__name__}: {error})"
@@ -453,13 +483,17 @@ def _unpicklable_part(pickler: Callable[..., pickle.Pickler], value: Any) -> tup
     """Return the innermost part of a value that cannot be pickled, and the path to it."""
     path = ""
     seen: set[int] = set()
-    while id(value) not in seen:
+    found = True
+    while found:
+        found = False
         seen.add(id(value))
         for label, part in _labelled_parts(value):
+            if id(part) in seen:
+                continue
             try:
                 pickler(io.BytesIO(), PICKLE_PROTOCOL).dump(part)
             except Exception:
-                path, value = path + label, part
+                path, value, found = path + label, part, True
                 break
     return path, value
 

@@ -200,11 +200,13 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
     def find(sql: str) -> list[Any]:
         return connection.execute(sql).fetchall()
 
+    find("BEGIN")  # All as of one moment, while others may be writing.
     assert find("PRAGMA integrity_check") == [("ok",)]
     for table, column, target in _REFERENCES:
-        assert not find(
-            f"SELECT {column} FROM {table} WHERE {column} NOT IN (SELECT id FROM {target})"
-        ), f"{table}.{column} refers to nothing"
+        dangling = f"{column} IS NOT NULL AND {column} NOT IN (SELECT id FROM {target})"
+        assert not find(f"SELECT {column} FROM {table} WHERE {dangling}"), (
+            f"{table}.{column} refers to nothing"
+        )
     assert not find("SELECT id FROM job WHERE id >> 32 NOT IN (SELECT id FROM execution)")
     assert not find(
         "SELECT id FROM job WHERE status = 'DONE' AND (call_id IS NULL OR ended IS NULL)"
@@ -212,7 +214,8 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
     ended = "id >> 32 IN (SELECT id FROM execution WHERE ended IS NOT NULL)"
     assert not find(f"SELECT id FROM job WHERE {ended} AND ended IS NULL")
     assert not find(
-        f"SELECT id FROM job WHERE {ended} AND parent_id NOT IN (SELECT id FROM job)"
+        f"SELECT id FROM job WHERE {ended} AND parent_id IS NOT NULL "
+        "AND parent_id NOT IN (SELECT id FROM job)"
     ), "a job's parent is missing"
 
     digests = dict(find("SELECT id, digest FROM value"))
@@ -242,3 +245,4 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
         assert task in members[task_set], f"call {call} does not know its own task"
     for call, child in find("SELECT call_id, child_id FROM call_child"):
         assert sets[child] <= sets[call], f"call {call} does not know the tasks below"
+    find("ROLLBACK")

@@ -613,10 +613,13 @@ def test_an_unknown_task_gets_a_suggestion(project):
 
 
 def test_a_function_that_lacks_the_decorator_is_told_so(project):
-    project.write("bare.py", """
+    project.write(
+        "bare.py",
+        """
         def plain():
             return 1
-    """)
+    """,
+    )
     assert project("run", "bare.py", "plain") == 2
     assert "plain in bare is a function without @task" in project.err
 

@@ -184,10 +184,10 @@ def committed(lab):
     """Return which functions have ended, as the database says."""
     arguments = {}
     for job, fullname, type_name, data in lab.query(
-        "SELECT job.id, fullname, value_type.name, data FROM job JOIN task ON task.id = job.task_id "
-        "JOIN argument ON argument.call_id = job.call_id JOIN value ON value.id = value_id "
-        "JOIN value_type ON value_type.id = type_id WHERE status = 'DONE' "
-        "ORDER BY job.id, position"
+        "SELECT job.id, fullname, value_type.name, data FROM job "
+        "JOIN task ON task.id = job.task_id JOIN argument ON argument.call_id = job.call_id "
+        "JOIN value ON value.id = value_id JOIN value_type ON value_type.id = type_id "
+        "WHERE status = 'DONE' ORDER BY job.id, position"
     ):
         arguments.setdefault((job, fullname), []).append(load_value(type_name, data))
     return {

@@ -39,7 +39,31 @@ def main():
 """
 
 
-def run_python(*args: str, cwd: Path, path: Path | str = "") -> subprocess.CompletedProcess[str]:
+VALUES = """\
+import json, sys
+from {package} import File, Value, task
+from {package}._errors import HashError
+from {package}._expr import dumps_expr, key_of_expr, loads_expr
+from {package}._record import ErrorValue
+
+@task(namespace="values", version="1")
+def f(x=None, **others):
+    return x
+
+values = [
+    File("in.txt"), [{{File("in.txt"): 1}}], Value, File, Value(), f, f.partial(f(1)), f(f(1) + 1),
+    f(File("in.txt"), a={{f.options(memory=2)}}), ErrorValue("a", "b", "c"), HashError("a", "b"),
+    [File("in.txt"), f(1)], dumps_expr, f(1).__class__,
+]
+known = [loads_expr(bytes.fromhex(line)) for line in sys.stdin.read().split()]
+stored = [dumps_expr(value).hex() for value in values]
+json.dump([list(map(repr, map(key_of_expr, known or values))), stored], sys.stdout)
+"""
+
+
+def run_python(
+    *args: str, cwd: Path, path: Path | str = "", given: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a Python without site-packages, with nothing but `path` to import from."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     environ["PYTHONPATH"] = str(path)
@@ -49,7 +73,7 @@ def run_python(*args: str, cwd: Path, path: Path | str = "") -> subprocess.Compl
         env=environ,
         text=True,
         capture_output=True,
-        stdin=subprocess.DEVNULL,
+        input=given,
     )
 
 
@@ -144,6 +168,24 @@ def test_the_installed_package_replays_what_a_vendored_copy_recorded(vendored):
     assert statuses(vendored) == {"CACHED": 3}
 
 
+def test_values_of_the_package_have_one_key_and_one_form_in_all_its_copies(vendored):
+    own = VALUES.format(package="redun_lite")
+    copy = VALUES.format(package="myapp._vendor.redun_lite")
+    found = {}
+    for name, script, path in (("own", own, ROOT), ("copy", copy, vendored)):
+        done = run_python("-c", script, cwd=vendored, path=path)
+        assert done.returncode == 0, done.stderr
+        found[name] = json.loads(done.stdout)
+        assert not any(b"myapp" in bytes.fromhex(stored) for stored in found[name][1])
+    keys = found["own"][0]
+    assert found["copy"][0] == keys
+    for script, path, other in ((own, ROOT, "copy"), (copy, vendored, "own")):
+        given = "\n".join(found[other][1])
+        done = run_python("-c", script, cwd=vendored, path=path, given=given)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)[0] == keys
+
+
 @pytest.mark.parametrize("executor", ["default", "process"])
 def test_a_zipapp_runs_a_workflow(tmp_path, executor):
     source = tmp_path / "source"
@@ -157,6 +199,20 @@ def test_a_zipapp_runs_a_workflow(tmp_path, executor):
     assert done.returncode == 0, done.stderr
     assert "some text" in done.stdout
     assert statuses(tmp_path) == {"DONE": 3}
+
+
+def test_an_isolated_python_runs_a_workflow_from_a_zipapp(tmp_path):
+    archive = tmp_path / "redun-lite.pyz"
+    source = tmp_path / "source"
+    shutil.copytree(PACKAGE, source / "redun_lite", ignore=shutil.ignore_patterns("__pycache__"))
+    zipapp.create_archive(source, archive, main="redun_lite._cli:main")
+    (tmp_path / "in.txt").write_text("some text")
+    (tmp_path / "own.py").write_text(WORKFLOW.format(package="redun_lite"))
+    shown = run_python("-I", str(archive), "--version", cwd=tmp_path)
+    assert shown.stdout == f"redun_lite {redun_lite.__version__}\n"
+    done = run_python("-I", str(archive), "run", "-q", "own.py", "main", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "some text" in done.stdout
 
 
 def test_the_version_is_said_without_the_engine():

@@ -460,7 +460,7 @@ def test_an_error_comes_back_as_it_was_with_the_traceback_of_the_task(tmp_path, 
 
 
 def test_an_error_that_cannot_be_pickled_is_told_in_words(lab):
-    with pytest.raises(ResultError, match="ValueError: <unlocked _thread.lock"):
+    with pytest.raises(ResultError, match=r"ValueError: <unlocked _thread.lock"):
         lab.run(raises("lock"))
 
 
