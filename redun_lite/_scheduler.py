@@ -7,6 +7,7 @@ It holds what outlives a single execution (configuration, repository, executors)
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import uuid
 from collections.abc import Iterable
@@ -213,7 +214,9 @@ class Scheduler:
             raise
         except BaseException as error:
             show_remote_traceback(trim_traceback(error))
-            raise
+            if sys.version_info >= (3, 11):
+                raise
+            raise error  # There, a bare `raise` would bring back the traceback as it was.
         finally:
             set_current_scheduler(previous)
             self._engines.remove(engine)

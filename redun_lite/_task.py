@@ -254,10 +254,10 @@ class Parameters:
         "_extra_args",
         "_extra_kwargs",
         "_positional",
+        "_required",
         "_simple",
         "_task",
         "names",
-        "required",
         "signature",
     )
 
@@ -272,20 +272,24 @@ class Parameters:
         self._extra_args = any(parameter.kind is kinds.VAR_POSITIONAL for parameter in parameters)
         self._extra_kwargs = any(parameter.kind is kinds.VAR_KEYWORD for parameter in parameters)
         self._simple = self._positional == len(self.names)
-        self.required = sum(
-            parameter.default is kinds.empty
+        self._required = tuple(
+            parameter.name
             for parameter in parameters
-            if parameter.kind in positional
+            if parameter.kind in positional and parameter.default is kinds.empty
         )
 
     def accept(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise an `ArgumentError` unless the function can be called so."""
-        if kwargs or not self._simple or not self.required <= len(args) <= self._positional:
+        if kwargs or not self._simple or not len(self._required) <= len(args) <= self._positional:
             self._bind(args, kwargs)
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
         try:
-            return self.signature.bind(*args, **kwargs)
+            bound = self.signature.bind(*args, **kwargs)
+            for name in self._required:
+                if name not in bound.arguments:  # Which Python 3.13.0 does not always notice.
+                    raise TypeError(f"missing a required argument: {name!r}")
+            return bound
         except TypeError as error:
             call = f"{self._task}{_short_signature(self.signature)}"
             raise ArgumentError(f"{call}: {error}") from None

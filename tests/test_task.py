@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import importlib.util
-import inspect
 import pickle
 import subprocess
 import sys
@@ -533,18 +532,52 @@ def test_parameters_may_have_any_name():
     assert f.partial(1, self=2, func=3)().kwargs == {"self": 2, "func": 3}
 
 
-def no_parameters(): ...
-def one(a): ...
-def with_default(a, b=(0,)): ...
-def positional_only(a, b=1, /): ...
-def mixed(a, /, b, c=3): ...
-def keyword_only(*, a, b=2): ...
-def extra_args(a, b=2, *rest): ...
-def extra_kwargs(a, **rest): ...
-def everything(a, b=2, /, c=3, *rest, d, e=5, **more): ...
-def only_args(*args): ...
-def only_kwargs(**kwargs): ...
-def args_then_keyword(*args, a=1): ...
+def no_parameters():
+    return locals()
+
+
+def one(a):
+    return locals()
+
+
+def with_default(a, b=(0,)):
+    return locals()
+
+
+def positional_only(a, b=1, /):
+    return locals()
+
+
+def mixed(a, /, b, c=3):
+    return locals()
+
+
+def keyword_only(*, a, b=2):
+    return locals()
+
+
+def extra_args(a, b=2, *rest):
+    return locals()
+
+
+def extra_kwargs(a, **rest):
+    return locals()
+
+
+def everything(p, q=2, /, c=3, *rest, d, e=5, **more):
+    return locals()
+
+
+def only_args(*args):
+    return locals()
+
+
+def only_kwargs(**kwargs):
+    return locals()
+
+
+def args_then_keyword(*args, a=1):
+    return locals()
 
 
 FUNCTIONS = [
@@ -560,28 +593,21 @@ FUNCTIONS = [
 )
 def test_a_call_is_bound_as_python_binds_it(function, args, kwargs):
     parameters = Parameters(function, "f")
-    signature = inspect.signature(function)
     try:
-        expected = signature.bind(*args, **kwargs)
-    except TypeError as error:
-        refusal = f": {error}"
-    else:
-        refusal = ""
-    if refusal:
+        expected = function(*args, **kwargs)
+    except TypeError:
+        expected = None
+    if expected is None:
         for method in (parameters.accept, parameters.bind):
-            with pytest.raises(ArgumentError) as caught:
+            with pytest.raises(ArgumentError, match=r"^f\(.*\): "):
                 method(args, kwargs)
-            assert str(caught.value).endswith(refusal)
         return
     parameters.accept(args, kwargs)
-    expected.apply_defaults()
     values = parameters.bind(args, kwargs)
-    assert dict(zip(parameters.names, values)) == dict(expected.arguments)
+    assert dict(zip(parameters.names, values)) == expected
 
     called_args, called_kwargs = parameters.call_arguments(values)
-    rebound = signature.bind(*called_args, **called_kwargs)
-    rebound.apply_defaults()
-    assert rebound.arguments == expected.arguments
+    assert function(*called_args, **called_kwargs) == expected
 
 
 @pytest.mark.parametrize(
@@ -597,11 +623,16 @@ def test_calls_that_mean_the_same_are_bound_to_the_same_keys(function, calls):
     assert len({key_of(parameters.bind(args, kwargs)) for args, kwargs in calls}) == 1
 
 
+def test_a_parameter_without_a_name_for_callers_cannot_be_given_by_name():
+    with pytest.raises(ArgumentError, match=r"^f\(p, q=2, /, c=3, .*'p'"):
+        Parameters(everything, "f").bind((), {"p": 1, "d": 2})
+
+
 def test_lazy_arguments_are_bound_as_they_are():
     lazy = make()(1)
     values = Parameters(everything, "f").bind((lazy,), {"d": [lazy], "z": lazy})
     named = dict(zip(Parameters(everything, "f").names, values))
-    assert named["a"] is named["d"][0] is named["more"]["z"] is lazy
+    assert named["p"] is named["d"][0] is named["more"]["z"] is lazy
 
 
 # Partial tasks
