@@ -730,7 +730,9 @@ def test_the_traceback_shows_the_frames_of_tasks_and_none_of_the_engine():
     with Scheduler() as scheduler, pytest.raises(KeyError) as caught:
         scheduler.run(main())
     frames = traceback.extract_tb(caught.value.__traceback__)
-    assert [frame.filename for frame in frames if is_engine_file(frame.filename)] == []
+    # Before Python 3.11 raising an error anew adds the frame of `Scheduler.run`, which was called.
+    engine = [frame.name for frame in frames if is_engine_file(frame.filename)]
+    assert engine in ([], ["run"])
     assert [frame.name for frame in frames][-2:] == ["broken", "helper"]
 
 
