@@ -250,6 +250,17 @@ def now() -> int:
     return time.time_ns() // 1000
 
 
+def storable(text: str) -> str:
+    r"""Return a text as SQLite takes it, with what is no character escaped.
+
+    Names of files may hold bytes that are no UTF-8.
+
+    >>> storable(b"caf\xe9.txt".decode("utf-8", "surrogateescape"))
+    'caf\\udce9.txt'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 # Opening
 
 
@@ -524,7 +535,7 @@ class Repository:
 
     def record_tag(self, entity: str, key: str, value: Any) -> None:
         """Add a tag to an execution, job, task or value."""
-        self._batch.tags.append((entity, key, json.dumps(value, default=str)))
+        self._batch.tags.append((entity, storable(key), json.dumps(value, default=str)))
 
     @property
     def is_flush_due(self) -> bool:
@@ -810,7 +821,7 @@ class _Writer:
         for records in by_key.values():
             value = records[0]
             if value.path is not None:
-                files.append((value.id, value.path))
+                files.append((value.id, storable(value.path)))
             for record in records:
                 record.id = value.id
                 record.data = None

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import stat
 import subprocess
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -322,6 +323,19 @@ def test_values_inside_a_value_are_recorded_beside_it(lab, tmp_path):
         "JOIN file ON value.id = value_id"
     )
     assert types == ["redun_lite.File"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no such names")
+def test_a_file_whose_name_is_no_text_is_recorded(lab):
+    name = os.path.join(os.fsencode(lab.folder), b"caf\xe9.txt")
+    with open(name, "w") as stream:
+        stream.write("content")
+    lab.run(ident([File(os.fsdecode(name))]), tags=[("caf\udce9", "\udce9")])
+    assert lab.query("SELECT path FROM file") == [f"{lab.folder}/caf\\udce9.txt"]
+    assert lab.query("SELECT key FROM tag") == ["caf\\udce9"]
+    lab.audit()
+    lab.run(ident([File(os.fsdecode(name))]))
+    assert lab.jobs() == {"ident": ["CACHED"]}
 
 
 class Crate(Value):
