@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,7 +14,7 @@ import uuid
 import pytest
 from support import ROOT, InlineExecutor, Lab, SteeredExecutor
 
-from redun_lite import Scheduler, get_current_scheduler, run, task
+from redun_lite import LocalExecutor, Scheduler, get_current_scheduler, run, task
 from redun_lite._db import Repository
 from redun_lite._errors import ConfigError, DryRunResult, NoCurrentScheduler, UsageError
 from redun_lite._job import Reporter
@@ -347,6 +348,42 @@ def test_ctrl_c_lets_running_jobs_end_and_starts_no_others(lab):
     assert lab.jobs() == {"ident": ["CACHED", "CACHED"], "add": ["DONE"]}
 
 
+@pytest.mark.parametrize("end", ["error", "ctrl-c"])
+@pytest.mark.usefixtures("interruptible")
+def test_jobs_that_an_executor_has_not_begun_do_not_run_after_the_end(lab, end):
+    has_begun, may_end = threading.Event(), threading.Event()
+    ran = []
+
+    @task
+    def running():
+        has_begun.set()
+        assert may_end.wait(30)
+
+    @task
+    def waiting(n):
+        ran.append(n)
+
+    def on_submit(job):
+        assert has_begun.wait(30)
+        if end == "ctrl-c":
+            signal.raise_signal(signal.SIGINT)
+        else:
+            steered.finish(job)
+
+    steered = SteeredExecutor("steered", on_submit)
+    reporter = Finishing(steered, may_end.set)
+    last = fail.options(executor="steered")
+    with Scheduler(
+        lab.config, executor=LocalExecutor("default", max_workers=1), reporter=reporter
+    ) as scheduler:
+        scheduler.add_executor(steered)
+        with pytest.raises((ValueError, KeyboardInterrupt)):
+            scheduler.run([running(), *[waiting(n) for n in range(10)], last()])
+    assert ran == []
+    assert lab.jobs() == {"running": ["DONE"], "fail": ["FAILED"]}
+    lab.audit()
+
+
 @pytest.mark.usefixtures("interruptible")
 def test_jobs_that_wait_for_a_limit_are_not_started_after_ctrl_c(lab):
     executor = SteeredExecutor("default", lambda job: signal.raise_signal(signal.SIGINT))
@@ -408,6 +445,7 @@ def test_a_program_that_handles_ctrl_c_itself_keeps_doing_so(lab):
 
 
 INTERRUPTED = """
+import os
 import sys
 
 from redun_lite import Config, Scheduler, task
@@ -416,7 +454,7 @@ from redun_lite._job import Reporter
 
 @task(executor=sys.argv[2])
 def wait(pipe, n):
-    print("running", flush=True)
+    os.write(1, b"running\\n")  # In one piece, between those of others.
     with open(f"{pipe}{n}") as stream:
         return stream.read()
 
@@ -451,13 +489,17 @@ def test_ctrl_c_in_a_terminal_ends_a_program_with_its_workers(lab, executor):
         text=True,
         start_new_session=True,
     )
-    with program:
+    try:
         assert [program.stdout.readline() for _ in range(2)] == ["running\n"] * 2
         os.killpg(program.pid, signal.SIGINT)  # As a terminal does: to all of them.
         assert program.stdout.readline() == "draining\n"
         for n in range(2):
             (lab.folder / f"pipe{n}").write_text("released")
-        output, errors = program.communicate()
+        output, errors = program.communicate(timeout=30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
     assert output == ""
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert lab.jobs() == {"wait": ["DONE", "DONE"]}
