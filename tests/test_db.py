@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import random
 import shutil
 import sqlite3
 import stat
@@ -509,7 +510,9 @@ def untouched(path, error, match):
 
 
 @pytest.mark.parametrize(
-    "content", [b"This is a letter.\n" * 100, b"short", os.urandom(5000), pickle.dumps([1])]
+    "content",
+    [b"This is a letter.\n" * 100, b"short", random.Random(1).randbytes(5000), pickle.dumps([1])],
+    ids=["text", "short", "noise", "pickle"],
 )
 def test_a_file_that_is_no_database_is_refused(tmp_path, content):
     path = tmp_path / "letter.txt"
@@ -548,7 +551,7 @@ def test_a_newer_database_is_refused(lab):
 def test_a_damaged_database_is_an_error_in_one_line(lab):
     lab.run([ident(n) for n in range(300)])
     content = bytearray(lab.path.read_bytes())
-    content[2048:] = os.urandom(len(content) - 2048)
+    content[2048:] = random.Random(1).randbytes(len(content) - 2048)
     lab.path.write_bytes(content)
     with pytest.raises(RepositoryError) as caught:
         lab.run([ident(n) for n in range(300)])
