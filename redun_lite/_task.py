@@ -14,7 +14,6 @@ import enum
 import inspect
 import os
 import re
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
 
@@ -32,7 +31,7 @@ from ._hash import digest, key_of, source_of
 from ._value import Value
 
 if TYPE_CHECKING:
-    from typing_extensions import ParamSpec
+    from typing import ParamSpec  # novm
 
     P = ParamSpec("P")
 else:
@@ -799,9 +798,3 @@ def check_option_names(options: dict[str, Any], where: str, definition: bool = F
 def holds_expressions(options: dict[str, Any]) -> bool:
     """Say whether options have to be evaluated before they can be parsed."""
     return bool(options) and bool(expressions_in(list(options.values())))
-
-
-def load_module_of(fullname: str) -> str:
-    """Return the name of the module that defines a task, for messages and workers."""
-    found = get_task_registry().find(fullname)
-    return found.load_module if found.load_module in sys.modules else found.func.__module__

@@ -108,17 +108,11 @@ def test_a_core_file_imports_the_standard_library_and_its_own_package_relatively
     if sys.version_info < (3, 10):
         pytest.skip("sys.stdlib_module_names came with Python 3.10")
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
     imported = set()
     for node in ast.walk(tree):
-        if isinstance(node, ast.Import) and node not in for_types:
+        if isinstance(node, ast.Import):
             imported |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level and node not in for_types:
+        elif isinstance(node, ast.ImportFrom) and not node.level:
             imported.add(node.module or "")
     roots = {name.partition(".")[0] for name in imported}
     assert roots <= set(sys.stdlib_module_names)

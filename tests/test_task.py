@@ -31,7 +31,7 @@ from redun_lite import (
 from redun_lite._errors import ArgumentError, HashError, TaskError, UnknownTask
 from redun_lite._expr import dumps_expr, key_of_expr, loads_expr
 from redun_lite._hash import key_of
-from redun_lite._task import Parameters, SchedulerTask, TaskOptions, _define, load_module_of
+from redun_lite._task import Parameters, SchedulerTask, TaskOptions, _define
 from redun_lite._value import dumps, loads
 
 ROOT = Path(__file__).parent.parent
@@ -343,13 +343,6 @@ def test_the_registry_counts_its_changes():
     made = make()
     assert registry.version > before
     assert made in list(registry)
-
-
-def test_the_module_of_a_task_is_the_one_that_it_says_if_that_is_there():
-    make(load_module="json")
-    assert load_module_of("f") == "json"
-    make(load_module="no_such_module")
-    assert load_module_of("f") == __name__
 
 
 # Options
