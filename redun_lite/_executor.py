@@ -2,10 +2,9 @@
 
 An executor takes a job (`submit`) and, at any later time and from any thread, hands back the
 function's result (`scheduler.done_job`) or its error (`scheduler.reject_job`).  It knows nothing of
-caching, expressions or recording.  `concurrent.futures` would do the running, but a future costs
-more than the rest of a small job together (two locks, a condition and a wake-up each), and its
-process pool is lost as a whole when one worker dies; so the workers here are our own: threads
-below, processes in `_workers`.
+caching, expressions or recording.  `concurrent.futures` would do the running, but a future (two
+locks, a condition and a wake-up each) costs a small job dearly, and its process pool is lost as a
+whole when one worker dies; so the workers here are our own: threads below, processes in `_workers`.
 """
 
 from __future__ import annotations

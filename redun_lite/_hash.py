@@ -7,8 +7,8 @@ keys have an encoding of their own, in two forms:
 
 * Atoms (`int`, `str`, `float`, `bytes`, `bool`, `None`, `complex`) and flat containers of them are
   written by `marshal` in its version 2: the last without references and interning, its bytes are
-  a function of the value alone, and it is several times faster than pickle.  (Weighed against it:
-  pickle's `fast` mode, 4 times slower; `ascii()`, which stops at integers of 4,300 digits.)
+  a function of the value alone.  (Weighed against it: pickle's `fast` mode and `ascii()`, both
+  slower, see `docs/design.md`; the latter also stops at integers of 4,300 digits.)
   `tests/test_hash.py` pins the bytes on every Python that is supported.
 * Everything else is a Merkle tree: a tag that marshal never writes, then the 20-byte keys of the
   parts.  A part that occurs twice is encoded once.
@@ -48,7 +48,7 @@ ATOMS = frozenset({int, float, str, bytes, bool, type(None), complex})
 _MARSHAL_VERSION = 2
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the types that are built into Python.
 _NEGATIVE_NAN = b"\0\0\0\0\0\0\xf8\xff"  # What inf - inf is on x86; on ARM its sign is plus.
-_F8 = 0xF8  # To look for one byte is ten times faster than to look for several.
+_F8 = 0xF8  # To look for one byte is much faster than to look for several.
 _OWN_ATTRIBUTE = "_redun_lite"  # What the engine adds to an error starts so.
 
 Encoder = Callable[["Canonicalizer", Any], bytes]

@@ -3,7 +3,7 @@
 Content-addressed records (value, task, set of tasks, call node with its arguments and children)
 are written once and never changed, so any number of processes may write, and repositories merge by
 the union of their digests.  Digests are how a record is known outside; inside one database rows
-refer to each other by small integers, which cost a fifth of the space and keep inserts sequential.
+refer to each other by small integers, which take less space and keep inserts sequential.
 
 A call node is identified by `(key, outcome)`.  The key is the digest of the task's hash and its
 arguments' keys: what the cache is asked for.  The outcome, 64 bits of a digest over the result
