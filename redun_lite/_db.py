@@ -6,7 +6,7 @@ so eight processes may write to one database; a record carries its id once it ha
 that refer to it are written after it.
 
 Two things decide the speed.  Python's sqlite3 releases the interpreter lock around every step of
-a statement, and getting it back while other threads compute may take 5 ms; so a statement here
+a statement, and waits a switch interval for it while other threads compute; so a statement here
 inserts hundreds of rows in one step instead of stepping once per row (`executemany`).  And random
 index entries cost cache misses, so there is one for a value and one for a call, inserted in order
 of their digests.
@@ -24,12 +24,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _schema
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
 from ._hash import digest
 from ._task import Task
+
+if TYPE_CHECKING:
+    from ._config import Config
 
 MEMORY = ":memory:"
 
@@ -433,6 +436,15 @@ class Repository:
     path
         Path of the SQLite file, which is made if it does not exist, or ":memory:".
     """
+
+    @classmethod
+    def from_config(cls, config: Config) -> Repository:
+        """Open the repository that `[backend] db_uri` names.
+
+        This is what makes a class a backend: the scheduler calls it on the class that an entry
+        point in `redun_lite.backends` gives for the scheme of the URI.
+        """
+        return cls(config.db_path())
 
     def __init__(self, path: str = MEMORY) -> None:
         self.path = path

@@ -83,6 +83,8 @@ def filesystem_class(scheme: str) -> type[Any]:
 def backend_class(config: Config) -> type[Any]:
     """Return the class of database that `[backend] db_uri` names.
 
+    It has the methods of `Repository`; `from_config(config)` makes an instance.
+
     Raises
     ------
     ConfigError

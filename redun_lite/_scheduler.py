@@ -21,6 +21,7 @@ from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
 from ._fs import set_filesystem_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
+from ._plugins import backend_class, filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 
 if TYPE_CHECKING:
@@ -32,13 +33,7 @@ T = TypeVar("T")
 _MAX_SHOWN = 1000  # Characters of an expression that are recorded for an execution.
 
 
-def _find_filesystem(scheme: str) -> type[Any]:
-    from ._plugins import filesystem_class
-
-    return filesystem_class(scheme)
-
-
-set_filesystem_finder(_find_filesystem)
+set_filesystem_finder(filesystem_class)
 
 
 class Scheduler:
@@ -89,12 +84,12 @@ class Scheduler:
 
     @property
     def backend(self) -> Repository:
-        """The repository, opened when it is first needed."""
+        """The repository that the configuration names, opened when it is first needed."""
         if self._repository is None:
-            self._repository = Repository(self.config.db_path())
+            self._repository = backend_class(self.config).from_config(self.config)
         return self._repository
 
-    def load(self, migrate: bool | None = None) -> Scheduler:
+    def load(self) -> Scheduler:
         """Open the repository; return the scheduler."""
         assert self.backend
         return self

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from redun_lite import _plugins
+from redun_lite import Scheduler, _plugins
 from redun_lite._config import Config
 from redun_lite._errors import ConfigError, FileSystemError, UsageError
 from redun_lite._plugins import (
@@ -125,6 +125,28 @@ def test_an_entry_point_gives_a_database(install, module):
     install("redun_lite.backends", "oracle", f"{name}:Oracle")
     config = Config({"backend": {"db_uri": "oracle://host/db"}})
     assert backend_class(config).__name__ == "Oracle"
+
+
+def test_a_scheduler_records_in_the_database_that_an_entry_point_gives(install, module, tmp_path):
+    name = module(
+        "from redun_lite._db import Repository\n"
+        "class Elsewhere(Repository):\n"
+        "    @classmethod\n"
+        "    def from_config(cls, config):\n"
+        "        return cls(config.backend.db_uri.partition('://')[2])\n"
+    )
+    install("redun_lite.backends", "elsewhere", f"{name}:Elsewhere")
+    path = tmp_path / "elsewhere.db"
+    with Scheduler(Config({"backend": {"db_uri": f"elsewhere://{path}"}})) as scheduler:
+        assert scheduler.run([1, 2]) == [1, 2]
+        assert type(scheduler.backend).__name__ == "Elsewhere"
+    assert path.exists()
+
+
+def test_a_scheduler_says_that_it_knows_no_such_database():
+    scheduler = Scheduler(Config({"backend": {"db_uri": "mysql://host/db"}}))
+    with pytest.raises(ConfigError, match="db_uri: unknown kind of database 'mysql'"):
+        scheduler.run(1)
 
 
 def test_known_names_are_those_that_ship_and_those_installed(install):
