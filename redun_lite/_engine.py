@@ -38,7 +38,7 @@ from ._db import (
     ValueRecord,
     now,
 )
-from ._errors import CyclicDependency, HashError, RedunLiteError, TaskError
+from ._errors import CyclicDependency, DryRunResult, HashError, RedunLiteError, TaskError
 from ._executor import Executor
 from ._expr import (
     OPERATORS,
@@ -86,6 +86,7 @@ _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
 _COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
+_MAX_SHOWN_CIRCLE = 8  # Tasks that an error names of those which wait for each other.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
@@ -222,6 +223,8 @@ class Engine:
             if root._settled or self._interrupted:
                 break
             if self._in_flight == 0:
+                if self._dryrun:
+                    self._raise_dry_run()
                 self._raise_deadlock(root)
             self._wait()
 
@@ -465,7 +468,7 @@ class Engine:
     def _set_options(self, job: Job, task: Task[Any, Any], expr: TaskExpression[Any]) -> None:
         inherited = job.inherited
         plain = not (expr.options or inherited or self._overrides)
-        if plain and not holds_expressions(task.base_options):
+        if plain and not task.has_lazy_options:
             job.options = task.default_options()
             if task.exported:
                 job.exported = {name: task.base_options[name] for name in task.exported}
@@ -840,10 +843,9 @@ class Engine:
             raise error.within(f"result of {job.task_name}") from None
 
     def _result_record(self, job: Job, value: Any) -> ValueRecord:
-        if is_flat(value):
-            return self._value_record(key_of(value), value)
+        key = key_of(value) if is_flat(value) else self._result_key(job, value)
         try:
-            return self._value_record(key_of_expr(value), value)
+            return self._value_record(key, value)
         except HashError as error:
             raise error.within(f"result of {job.task_name}") from None
 
@@ -875,21 +877,23 @@ class Engine:
             return own
         return self.repository.task_set(frozenset().union(*(part.tasks for part in below)))
 
-    # Deadlock
+    # When nothing can go on
+
+    def _raise_dry_run(self) -> None:
+        """Raise what ends a dry run, if it met jobs that would run."""
+        if self.would_run:
+            names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
+            raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
 
     def _raise_deadlock(self, root: Evaluation) -> None:
         """Raise the error that names the circle of jobs that wait for each other."""
-        if self._dryrun:
-            from ._errors import DryRunResult
-
-            names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
-            raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
-        path: list[Evaluation] = []
+        steps: dict[Evaluation, int] = {}
         node: Evaluation | None = root
-        while node is not None and node not in path:
-            path.append(node)
+        while node is not None and node not in steps:
+            steps[node] = len(steps)
             node = self._awaited_by(node)
-        circle = path[path.index(node) :] if node is not None else []
+        path = list(steps)
+        circle = path[steps[node] :] if node is not None else []
         circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
         if not circular:
             raise TaskError(
@@ -898,7 +902,8 @@ class Engine:
             )
         while len(circular) > 1 and circular[-1] == circular[0]:
             circular.pop()
-        shown = " → ".join([*circular, circular[0]])
+        longer = ["…"] if len(circular) > _MAX_SHOWN_CIRCLE else []
+        shown = " → ".join([*circular[:_MAX_SHOWN_CIRCLE], *longer, circular[0]])
         raise CyclicDependency(
             f"the result of {circular[0]} depends on itself: {shown}; "
             "change an argument from one call to the next, or end the recursion"
@@ -932,7 +937,7 @@ class _Collector:
     """Makes the garbage collector patient while runs last.
 
     A run keeps what it makes, and its objects form no cycles: looking through all of them again
-    and again finds nothing, and costs a quarter of a large run.
+    and again takes time and finds nothing.
     """
 
     def __init__(self) -> None:

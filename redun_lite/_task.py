@@ -377,6 +377,7 @@ class Task(Value, Generic[P, R]):
         self.nout = nout
         self.script = script
         self.base_options: dict[str, Any] = options or {}
+        self.has_lazy_options = holds_expressions(self.base_options)
         self.exported = exported
         self.call_options: dict[str, Any] = _NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
-from support import InlineExecutor, Lab, SteeredExecutor, scheduler_task
+from support import InlineExecutor, SteeredExecutor, scheduler_task
 
 from redun_lite import Config, Promise, Scheduler, Value, ValueExpression, get_task_registry, task
 from redun_lite._errors import (
@@ -28,11 +28,6 @@ from redun_lite._job import Reporter
 from redun_lite._record import is_engine_file
 
 redun_namespace = "test_engine"
-
-
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
 
 
 def run(expr: Any, **arguments: Any) -> Any:
@@ -510,6 +505,21 @@ def test_a_task_that_returns_its_own_call_is_named():
 
     with pytest.raises(CyclicDependency, match=r"test_engine\.forever depends on itself"):
         run(forever())
+
+
+def test_a_long_circle_is_named_in_a_short_line(lab):
+    @task
+    def even(n):
+        return odd(n - 1) if n else even(2_000)
+
+    @task
+    def odd(n):
+        return even(n - 1)
+
+    with pytest.raises(CyclicDependency) as caught:
+        lab.run(even(2_000))
+    assert "even → test_engine.odd" in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_a_circle_of_tasks_is_named_in_order():
