@@ -6,6 +6,7 @@ import os
 
 import pytest
 from hypothesis import settings
+from support import Lab
 
 from redun_lite import get_task_registry, namespace
 from redun_lite._task import get_current_namespace
@@ -27,3 +28,9 @@ def fresh_tasks():
     registry._tasks.update(known)
     registry.version += 1
     namespace(space)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """A place where workflows are run on a database of their own, and looked at afterwards."""
+    return Lab(tmp_path)

@@ -28,11 +28,6 @@ from redun_lite._hash import key_of
 redun_namespace = "test_cache"
 
 
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
-
-
 @task(version="1")
 def ident(x):
     return x

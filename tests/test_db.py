@@ -35,11 +35,6 @@ from redun_lite._schema import APPLICATION_ID, VERSION
 redun_namespace = "test_db"
 
 
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
-
-
 @task(version="1")
 def ident(x):
     return x

@@ -6,18 +6,13 @@ import sys
 import threading
 
 import pytest
-from support import InlineExecutor, Lab, SteeredExecutor
+from support import InlineExecutor, SteeredExecutor
 
 from redun_lite import AliasExecutor, Config, Executor, LocalExecutor, Scheduler, task
 from redun_lite._errors import ConfigError, ExecutorError
 from redun_lite._executor import DEFAULT_MAX_WORKERS, register_executor
 
 redun_namespace = "test_executor"
-
-
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
 
 
 @task(version="1")

@@ -22,11 +22,6 @@ from redun_lite._job import Reporter
 redun_namespace = "test_scheduler"
 
 
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
-
-
 @task(version="1")
 def ident(x):
     return x
