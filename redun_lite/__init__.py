@@ -58,10 +58,12 @@ if TYPE_CHECKING:
     from ._task import CacheResult as CacheResult
     from ._task import CacheScope as CacheScope
     from ._task import PartialTask as PartialTask
+    from ._task import SchedulerTask as SchedulerTask
     from ._task import Task as Task
     from ._task import get_current_namespace as get_current_namespace
     from ._task import get_task_registry as get_task_registry
     from ._task import namespace as namespace
+    from ._task import scheduler_task as scheduler_task
     from ._task import task as task
     from ._value import ProxyValue as ProxyValue
     from ._value import TypeRegistry as TypeRegistry
@@ -118,10 +120,12 @@ _MODULES = {
         "CacheResult",
         "CacheScope",
         "PartialTask",
+        "SchedulerTask",
         "Task",
         "get_current_namespace",
         "get_task_registry",
         "namespace",
+        "scheduler_task",
         "task",
     ),
     "_value": ("ProxyValue", "TypeRegistry", "Value", "get_type_registry"),

@@ -31,7 +31,7 @@ from ._hash import digest, key_of, source_of
 from ._value import Value
 
 if TYPE_CHECKING:
-    from typing import ParamSpec  # novm
+    from typing import Concatenate, ParamSpec  # novm
 
     P = ParamSpec("P")
 else:
@@ -260,10 +260,13 @@ class Parameters:
         "signature",
     )
 
-    def __init__(self, func: Callable[..., Any], task_name: str) -> None:
+    def __init__(self, func: Callable[..., Any], task_name: str, given: int = 0) -> None:
         self._task = task_name
-        self.signature = inspect.signature(func)
-        parameters = self.signature.parameters.values()
+        self.signature = signature = inspect.signature(func)
+        if given:
+            parameters = list(signature.parameters.values())[given:]
+            self.signature = signature.replace(parameters=parameters)
+        parameters = list(self.signature.parameters.values())
         kinds = inspect.Parameter
         self.names = tuple(parameter.name for parameter in parameters)
         positional = (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
@@ -351,6 +354,7 @@ class Task(Value, Generic[P, R]):
     """
 
     type_name = "redun_lite.Task"
+    _given = 0
 
     def __init__(
         self,
@@ -381,7 +385,7 @@ class Task(Value, Generic[P, R]):
         self.exported = exported
         self.call_options: dict[str, Any] = _NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()
-        self.parameters = Parameters(func, self.fullname)
+        self.parameters = Parameters(func, self.fullname, self._given)
         self.key = self._make_key()
         self._options: TaskOptions | None = None
 
@@ -499,11 +503,16 @@ class Task(Value, Generic[P, R]):
 
 
 class SchedulerTask(Task[P, R]):
-    """A task that extends the engine: it gets the scheduler, and its arguments unevaluated."""
+    """A task that extends the engine: it gets the scheduler, and its arguments unevaluated.
+
+    Made by the decorator `scheduler_task`.
+    """
 
     type_name = "redun_lite.SchedulerTask"
+    _given = 3  # Parameters that the engine fills: the scheduler, the parent job, the expression.
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        self.parameters.accept(args, kwargs)
         return SchedulerExpression(  # type: ignore[return-value]
             self.fullname,
             args,
@@ -727,6 +736,49 @@ def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
     if func is not None:
         return _define(Task, func, {})
     return lambda function: _define(Task, function, definition)
+
+
+@overload
+def scheduler_task(func: Callable[Concatenate[Any, Any, Any, P], Any]) -> SchedulerTask[P, Any]: ...
+
+
+@overload
+def scheduler_task(
+    *,
+    name: str | None = None,
+    namespace: str | None = None,
+    version: str | None = None,
+    **options: Any,
+) -> Callable[[Callable[Concatenate[Any, Any, Any, P], Any]], SchedulerTask[P, Any]]: ...
+
+
+def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
+    """Make a scheduler task of a function: a form of control flow, such as `cond` is.
+
+    The function is called by the engine, in its thread, with the scheduler, the job in whose scope
+    the call is, the expression of the call, and the arguments as they were written: lazy ones are
+    not evaluated.  `scheduler.evaluate(expr, parent_job)` gives promises of their values.  It
+    returns a value, an expression, or a promise, and must not block.  Calls of it are no jobs: they
+    are not cached, and evaluated anew in each execution.
+
+    Parameters
+    ----------
+    func
+        The function.
+    definition
+        As for `task`.
+
+    Examples
+    --------
+    >>> @scheduler_task(namespace="docs", version="1")
+    ... def either(scheduler, parent_job, sexpr, first, second):
+    ...     return scheduler.evaluate(first, parent_job).then(lambda value: value or second)
+    >>> either(0, 5)
+    docs.either(0, 5)
+    """
+    if func is not None:
+        return _define(SchedulerTask, func, {})
+    return lambda function: _define(SchedulerTask, function, definition)
 
 
 def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dict[str, Any]) -> Any:

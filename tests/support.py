@@ -18,7 +18,6 @@ from redun_lite import Config, Executor, Scheduler
 from redun_lite._expr import key_of_expr
 from redun_lite._hash import digest
 from redun_lite._record import load_value
-from redun_lite._task import SchedulerTask, _define
 
 ROOT = Path(__file__).parent.parent
 
@@ -76,11 +75,6 @@ class Lab:
             audit(connection)
         finally:
             connection.close()
-
-
-def scheduler_task(function: Callable[..., Any]) -> Any:
-    """Make a scheduler task of a function."""
-    return _define(SchedulerTask, function, {})
 
 
 class SteeredExecutor(Executor):

@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 import pytest
-from support import InlineExecutor, Lab, scheduler_task
+from support import InlineExecutor, Lab
 
 from redun_lite import (
     ContentFile,
@@ -20,6 +20,7 @@ from redun_lite import (
     Scheduler,
     Value,
     get_task_registry,
+    scheduler_task,
     task,
 )
 from redun_lite._errors import TaskError

@@ -11,9 +11,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pytest
-from support import InlineExecutor, SteeredExecutor, scheduler_task
+from support import InlineExecutor, SteeredExecutor
 
-from redun_lite import Config, Promise, Scheduler, Value, ValueExpression, get_task_registry, task
+from redun_lite import (
+    Config,
+    Promise,
+    Scheduler,
+    Value,
+    ValueExpression,
+    get_task_registry,
+    scheduler_task,
+    task,
+)
 from redun_lite._errors import (
     ArgumentError,
     CyclicDependency,

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support import InlineExecutor, audit, scheduler_task
+from support import InlineExecutor, audit
 
-from redun_lite import Config, LocalExecutor, Scheduler, get_task_registry, task
+from redun_lite import Config, LocalExecutor, Scheduler, get_task_registry, scheduler_task, task
 from redun_lite._db import Repository
 
 redun_namespace = "test_equivalence"

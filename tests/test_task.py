@@ -26,12 +26,13 @@ from redun_lite import (
     get_current_namespace,
     get_task_registry,
     namespace,
+    scheduler_task,
     task,
 )
 from redun_lite._errors import ArgumentError, HashError, TaskError, UnknownTask
 from redun_lite._expr import dumps_expr, key_of_expr, loads_expr
 from redun_lite._hash import key_of
-from redun_lite._task import Parameters, SchedulerTask, TaskOptions, _define
+from redun_lite._task import Parameters, TaskOptions
 from redun_lite._value import dumps, loads
 
 ROOT = Path(__file__).parent.parent
@@ -486,12 +487,14 @@ def test_a_call_is_an_expression():
     assert len(make().options(nout=3)(5)) == 3
 
 
-def test_a_call_of_a_scheduler_task_is_an_expression_of_its_kind():
+def test_a_scheduler_task_is_called_without_what_the_engine_gives_it():
+    @scheduler_task(namespace="ns")
     def f(scheduler, parent_job, sexpr, x):
         return x
 
-    made = _define(SchedulerTask, f, {})
-    assert type(made("scheduler", "job", "expr", 1)) is SchedulerExpression
+    assert type(f(1)) is SchedulerExpression
+    with pytest.raises(ArgumentError, match=r"ns.f\(x\): missing a required argument: 'x'"):
+        f()
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import sys
 import threading
 
 import pytest
-from support import Lab, note, notes, python, scheduler_task
+from support import Lab, note, notes, python
 
-from redun_lite import Promise, task
+from redun_lite import Promise, scheduler_task, task
 from redun_lite._errors import ExecutorError, ResultError, WorkerDied
 
 redun_namespace = "test_workers"
