@@ -50,19 +50,21 @@ if TYPE_CHECKING:
     from ._file import IFile as IFile
     from ._file import IFileSet as IFileSet
     from ._fs import FileSystem as FileSystem
+    from ._options import CacheCheckValid as CacheCheckValid
+    from ._options import CacheResult as CacheResult
+    from ._options import CacheScope as CacheScope
     from ._promise import Promise as Promise
     from ._scheduler import Scheduler as Scheduler
     from ._scheduler import get_current_scheduler as get_current_scheduler
     from ._scheduler import run as run
-    from ._task import CacheCheckValid as CacheCheckValid
-    from ._task import CacheResult as CacheResult
-    from ._task import CacheScope as CacheScope
     from ._task import PartialTask as PartialTask
+    from ._task import QuotedExpression as QuotedExpression
     from ._task import SchedulerTask as SchedulerTask
     from ._task import Task as Task
     from ._task import get_current_namespace as get_current_namespace
     from ._task import get_task_registry as get_task_registry
     from ._task import namespace as namespace
+    from ._task import quote as quote
     from ._task import scheduler_task as scheduler_task
     from ._task import task as task
     from ._value import ProxyValue as ProxyValue
@@ -113,18 +115,18 @@ _MODULES = {
         "IFileSet",
     ),
     "_fs": ("FileSystem",),
+    "_options": ("CacheCheckValid", "CacheResult", "CacheScope"),
     "_promise": ("Promise",),
     "_scheduler": ("Scheduler", "get_current_scheduler", "run"),
     "_task": (
-        "CacheCheckValid",
-        "CacheResult",
-        "CacheScope",
         "PartialTask",
+        "QuotedExpression",
         "SchedulerTask",
         "Task",
         "get_current_namespace",
         "get_task_registry",
         "namespace",
+        "quote",
         "scheduler_task",
         "task",
     ),

@@ -66,17 +66,11 @@ from ._job import (
     TaskEvaluation,
 )
 from ._limits import Limits
+from ._options import CacheCheckValid, CacheResult, CacheScope, holds_expressions
 from ._promise import Promise
 from ._record import ErrorValue, has_hooks, load_value, make_value_record
 from ._schema import JOB_NUMBER_BITS
-from ._task import (
-    CacheCheckValid,
-    CacheResult,
-    CacheScope,
-    Task,
-    get_task_registry,
-    holds_expressions,
-)
+from ._task import Task, get_task_registry
 from ._value import get_type_registry, map_nested
 
 # Stages of a job.

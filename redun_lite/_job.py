@@ -16,7 +16,8 @@ from ._promise import Promise
 if TYPE_CHECKING:
     from ._db import CachedCall, CallNode, ValueRecord
     from ._expr import Expression, TaskExpression
-    from ._task import Task, TaskOptions
+    from ._options import TaskOptions
+    from ._task import Task
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"

@@ -3,14 +3,10 @@
 Expressions refer to tasks by full name, never by function, so that a recorded call finds the
 present code of its task.  A task's hash stands for that code: its full name and source (or a
 version that the author keeps), and whatever else the author says it depends on.
-
-Options come from five places and are dicts of whatever their author wrote.  They are merged as
-dicts, evaluated, and then parsed once into `TaskOptions`; past that there are attributes, no keys.
 """
 
 from __future__ import annotations
 
-import enum
 import inspect
 import os
 import re
@@ -22,12 +18,21 @@ from ._expr import (
     _NO_OPTIONS,
     SchedulerExpression,
     TaskExpression,
-    expressions_in,
+    dumps_expr,
     format_expr,
     is_valid_expr,
     key_of_expr,
+    loads_expr,
 )
 from ._hash import digest, key_of, source_of
+from ._options import (
+    CONTEXT_OPTION,
+    DEFINITION_OPTIONS,
+    DEFINITION_TYPES,
+    TaskOptions,
+    check_option_names,
+    holds_expressions,
+)
 from ._value import Value
 
 if TYPE_CHECKING:
@@ -38,204 +43,6 @@ else:
     P = TypeVar("P")  # Python 3.9 has no ParamSpec; nothing looks at it when the program runs.
 
 R = TypeVar("R")
-
-
-class CacheScope(str, enum.Enum):
-    """How far away a result may come from."""
-
-    NONE = "NONE"
-    """Nowhere: the task runs for every call."""
-
-    CSE = "CSE"
-    """An equal call in the same execution."""
-
-    BACKEND = "BACKEND"
-    """Any equal call that the repository knows."""
-
-
-class CacheCheckValid(str, enum.Enum):
-    """How much is checked before a result from the repository is reused."""
-
-    FULL = "full"
-    """Every call below: its task's code, and the values that it returned."""
-
-    SHALLOW = "shallow"
-    """The code of all tasks below, and the final result only."""
-
-
-class CacheResult(str, enum.Enum):
-    """Where a result came from."""
-
-    CSE = "CSE"
-    """An equal call in the same execution."""
-
-    SINGLE = "SINGLE"
-    """The first result of an earlier call, which may hold calls to look up in turn."""
-
-    ULTIMATE = "ULTIMATE"
-    """The final result of an earlier call."""
-
-    MISS = "MISS"
-    """The task had to run."""
-
-
-# Options
-
-
-class TaskOptions:
-    """The options of a job, parsed.
-
-    Parameters
-    ----------
-    options
-        Evaluated options by name.  What an executor may want (`memory`, `image`, …) is kept in
-        `extra`.
-    where
-        What to name in errors.
-    parameters
-        Names of the task's parameters.
-
-    Raises
-    ------
-    TaskError
-        A value is not one that the option takes.
-    """
-
-    __slots__ = (
-        "allowed_cache_results",
-        "cache_scope",
-        "check_valid",
-        "config_args",
-        "executor",
-        "extra",
-        "limits",
-    )
-
-    def __init__(
-        self, options: dict[str, Any], where: str, parameters: tuple[str, ...] = ()
-    ) -> None:
-        self.executor: str = _checked(options, "executor", "default", str, where)
-        scope = _choice(options, "cache_scope", CacheScope.BACKEND, CacheScope, where)
-        if not _checked(options, "cache", True, bool, where) and scope is CacheScope.BACKEND:
-            scope = CacheScope.CSE
-        self.cache_scope: CacheScope = scope
-        self.check_valid: CacheCheckValid = _choice(
-            options, "check_valid", CacheCheckValid.FULL, CacheCheckValid, where
-        )
-        allowed = options.get("allowed_cache_results")
-        self.allowed_cache_results: frozenset[CacheResult] | None = (
-            None if allowed is None else _parse_allowed(allowed, where)
-        )
-        self.config_args: tuple[str, ...] = _parse_config_args(
-            options.get("config_args") or (), where, parameters
-        )
-        self.limits: dict[str, int] = _parse_limits(options.get("limits") or {}, where)
-        self.extra: dict[str, Any] = {
-            name: value for name, value in options.items() if name not in KNOWN_OPTIONS
-        }
-
-    def allows(self, result: CacheResult) -> bool:
-        """Say whether a result may come from there."""
-        allowed = self.allowed_cache_results
-        return allowed is None or result in allowed
-
-
-KNOWN_OPTIONS = frozenset(
-    {
-        "allowed_cache_results",
-        "cache",
-        "cache_scope",
-        "check_valid",
-        "config_args",
-        "executor",
-        "limits",
-    }
-)
-_DEFINITION_OPTIONS = (
-    "export_options",
-    "hash_includes",
-    "load_module",
-    "name",
-    "namespace",
-    "nout",
-    "script",
-    "source",
-    "version",
-)
-
-
-_DEFINITION_TYPES: dict[str, tuple[type, ...]] = {
-    "export_options": (dict,),
-    "hash_includes": (list, tuple),
-    "load_module": (str,),
-    "name": (str,),
-    "namespace": (str,),
-    "nout": (int,),
-    "source": (str,),
-}
-
-
-def _checked(options: dict[str, Any], name: str, default: Any, kind: type, where: str) -> Any:
-    value = options.get(name)
-    if value is None:
-        return default
-    if not isinstance(value, kind):
-        raise TaskError(f"{where}: option {name} takes a {kind.__name__}, not {value!r}")
-    return value
-
-
-def _choice(options: dict[str, Any], name: str, default: Any, kind: Any, where: str) -> Any:
-    value = options.get(name)
-    if value is None:
-        return default
-    try:
-        return kind(value)
-    except ValueError:
-        choices = ", ".join(repr(member.value) for member in kind)
-        raise TaskError(f"{where}: option {name} takes {choices}, not {value!r}") from None
-
-
-_COLLECTIONS = (list, tuple, set, frozenset)
-
-
-def _parse_allowed(allowed: Any, where: str) -> frozenset[CacheResult]:
-    try:
-        if isinstance(allowed, _COLLECTIONS):
-            return frozenset(map(CacheResult, allowed))
-    except ValueError:
-        pass
-    choices = ", ".join(repr(member.value) for member in CacheResult)
-    raise TaskError(
-        f"{where}: option allowed_cache_results takes a list of {choices}, not {allowed!r}"
-    )
-
-
-def _parse_config_args(names: Any, where: str, parameters: tuple[str, ...]) -> tuple[str, ...]:
-    if isinstance(names, _COLLECTIONS) and all(name in parameters for name in names):
-        return tuple(names)
-    raise TaskError(
-        f"{where}: option config_args takes a list of the task's parameters "
-        f"({', '.join(parameters) or 'it has none'}), not {names!r}"
-    )
-
-
-def _parse_limits(limits: Any, where: str) -> dict[str, int]:
-    if isinstance(limits, dict):
-        wanted = limits
-    elif isinstance(limits, _COLLECTIONS):
-        listed = list(limits)
-        wanted = {str(name): listed.count(name) for name in listed}
-        if not all(isinstance(name, str) for name in listed):
-            wanted = {"": 0}
-    else:
-        wanted = {"": 0}
-    for name, units in wanted.items():
-        if not (isinstance(name, str) and name and isinstance(units, int) and units >= 0):
-            raise TaskError(
-                f"{where}: option limits takes a list of resource names, or a dict of resource "
-                f"names to units, not {limits!r}"
-            )
-    return dict(wanted)
 
 
 # Parameters
@@ -460,6 +267,32 @@ class Task(Value, Generic[P, R]):
         """Return the task with options for its calls and for all jobs below them."""
         return self._with_call_options(options, tuple(options))
 
+    def update_context(
+        self, context: dict[str, Any] | None = None, /, **variables: Any
+    ) -> Task[P, R]:
+        """Return the task with other context variables for its calls and for all jobs below them.
+
+        Parameters
+        ----------
+        context
+            Variables by name; values may be expressions.
+        variables
+            The same, as keywords.
+
+        Examples
+        --------
+        >>> from redun_lite import get_context, run, task
+        >>> @task(namespace="docs", version="1")
+        ... def greet(name, greeting=get_context("greeting", "Hello")):
+        ...     return f"{greeting}, {name}!"
+        >>> run([greet("Ada"), greet.update_context(greeting="Good day")("Ada")])
+        ['Hello, Ada!', 'Good day, Ada!']
+        """
+        known = self.call_options.get(CONTEXT_OPTION, {})
+        return self._with_call_options(
+            {CONTEXT_OPTION: {**known, **(context or {}), **variables}}, ()
+        )
+
     def _with_call_options(self, options: dict[str, Any], exported: tuple[str, ...]) -> Task[P, R]:
         check_option_names(options, f"task {self.fullname}")
         changed: Task[P, R] = object.__new__(type(self))
@@ -557,6 +390,54 @@ class PartialTask(Value):
         given = [format_expr(arg) for arg in self.args]
         given += [f"{name}={format_expr(arg)}" for name, arg in self.kwargs.items()]
         return f"PartialTask({', '.join([self.fullname, *given])})"
+
+
+class QuotedExpression(Value, Generic[R]):
+    """An expression as a value: it is passed on without being evaluated; see `quote`."""
+
+    type_name = "redun_lite.QuotedExpression"
+
+    def __init__(self, expr: R) -> None:
+        self._expr = expr
+
+    def eval(self) -> R:
+        """Return the expression, to be evaluated where it is returned."""
+        return self._expr
+
+    def is_valid(self) -> bool:
+        return is_valid_expr(self._expr, get_task_registry().get)
+
+    def get_hash(self, data: bytes | None = None) -> str:
+        return digest(b"@quoted" + key_of_expr(self._expr)).hex()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (loads_quoted, (dumps_expr(self._expr),))
+
+    def __repr__(self) -> str:
+        return f"quote({format_expr(self._expr)})"
+
+
+def loads_quoted(data: bytes) -> QuotedExpression[Any]:
+    """Return the quoted expression that was stored."""
+    return QuotedExpression(loads_expr(data))
+
+
+def quote(expr: R) -> QuotedExpression[R]:
+    """Return an expression, or a nested value that holds some, as a value that is not evaluated.
+
+    Examples
+    --------
+    >>> from redun_lite import run, task
+    >>> @task(namespace="docs", version="1")
+    ... def twice(quoted):
+    ...     return [quoted.eval(), quoted.eval()]
+    >>> @task(namespace="docs", version="1")
+    ... def add(a, b):
+    ...     return a + b
+    >>> run(twice(quote(add(1, 2))))
+    [3, 3]
+    """
+    return QuotedExpression(expr)
 
 
 def find_task(
@@ -784,9 +665,9 @@ def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) ->
 def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dict[str, Any]) -> Any:
     if not hasattr(inspect.unwrap(func) if callable(func) else func, "__code__"):
         raise TaskError(f"@task decorates a function, not {func!r}")
-    known = {name: definition[name] for name in _DEFINITION_OPTIONS if name in definition}
+    known = {name: definition[name] for name in DEFINITION_OPTIONS if name in definition}
     options = {name: value for name, value in definition.items() if name not in known}
-    for option, kinds in _DEFINITION_TYPES.items():
+    for option, kinds in DEFINITION_TYPES.items():
         if not isinstance(known.get(option), (*kinds, type(None))):
             raise TaskError(
                 f"task {func.__name__}: option {option} takes a {kinds[0].__name__}, "
@@ -821,33 +702,3 @@ def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dic
     get_task_registry().add(made)
     made.__doc__ = func.__doc__
     return made
-
-
-def check_option_names(options: dict[str, Any], where: str, definition: bool = False) -> None:
-    """Raise a `TaskError` for an option whose name is that of another, misspelt.
-
-    Executors have options of their own, so a name that is like no other passes.
-
-    Parameters
-    ----------
-    definition
-        Whether a task is being defined; else it is called, and what defines it is out of place.
-    """
-    known = {*KNOWN_OPTIONS, *_DEFINITION_OPTIONS}
-    unknown = [name for name in options if name not in known]
-    if unknown:
-        from difflib import get_close_matches
-
-        for name in unknown:
-            near = get_close_matches(name, known, n=1, cutoff=0.8)
-            if near:
-                raise TaskError(f"{where}: unknown option {name!r}; did you mean {near[0]!r}?")
-    if not definition:
-        for name in options:
-            if name in _DEFINITION_OPTIONS and name != "nout":
-                raise TaskError(f"{where}: option {name!r} is set where a task is defined only")
-
-
-def holds_expressions(options: dict[str, Any]) -> bool:
-    """Say whether options have to be evaluated before they can be parsed."""
-    return bool(options) and bool(expressions_in(list(options.values())))

@@ -32,7 +32,8 @@ from redun_lite import (
 from redun_lite._errors import ArgumentError, HashError, TaskError, UnknownTask
 from redun_lite._expr import dumps_expr, key_of_expr, loads_expr
 from redun_lite._hash import key_of
-from redun_lite._task import Parameters, TaskOptions
+from redun_lite._options import TaskOptions
+from redun_lite._task import Parameters
 from redun_lite._value import dumps, loads
 
 ROOT = Path(__file__).parent.parent
