@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._config import Config as Config
     from ._errors import ArgumentError as ArgumentError
     from ._errors import ConfigError as ConfigError
+    from ._errors import ContextError as ContextError
     from ._errors import CyclicDependency as CyclicDependency
     from ._errors import DryRunResult as DryRunResult
     from ._errors import ExecutorError as ExecutorError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from ._errors import RepositoryWriteError as RepositoryWriteError
     from ._errors import ResultError as ResultError
     from ._errors import TaskError as TaskError
+    from ._errors import TaskTimeout as TaskTimeout
     from ._errors import UnknownTask as UnknownTask
     from ._errors import UsageError as UsageError
     from ._errors import WorkerDied as WorkerDied
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from ._file import IFile as IFile
     from ._file import IFileSet as IFileSet
     from ._fs import FileSystem as FileSystem
+    from ._job import JobInfo as JobInfo
     from ._options import CacheCheckValid as CacheCheckValid
     from ._options import CacheResult as CacheResult
     from ._options import CacheScope as CacheScope
@@ -77,6 +80,7 @@ _MODULES = {
     "_errors": (
         "ArgumentError",
         "ConfigError",
+        "ContextError",
         "CyclicDependency",
         "DryRunResult",
         "ExecutorError",
@@ -91,6 +95,7 @@ _MODULES = {
         "RepositoryWriteError",
         "ResultError",
         "TaskError",
+        "TaskTimeout",
         "UnknownTask",
         "UsageError",
         "WorkerDied",
@@ -115,6 +120,7 @@ _MODULES = {
         "IFileSet",
     ),
     "_fs": ("FileSystem",),
+    "_job": ("JobInfo",),
     "_options": ("CacheCheckValid", "CacheResult", "CacheScope"),
     "_promise": ("Promise",),
     "_scheduler": ("Scheduler", "get_current_scheduler", "run"),

@@ -34,6 +34,7 @@ from ._ini import (
     shown,
     words,
 )
+from ._merged import merged
 
 if TYPE_CHECKING:
     from ._ini import Kind
@@ -334,7 +335,7 @@ class Config:
             from_file = json_object(read_text(file))
         except ValueError as error:
             raise ConfigError(f"{file}:{getattr(error, 'line', 0) + 1}: expected {error}") from None
-        return _merged(from_file, self.scheduler.context)
+        return merged(from_file, self.scheduler.context)
 
     def _section(self, name: str) -> Section:
         return self._sections.get(name, Section(name, {}, self._sections))
@@ -515,14 +516,3 @@ def _function_path(value: Any) -> str:
         if place and function.isidentifier():
             return value
     raise ValueError("file.py::function or module::function")
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return two JSON objects as one; where both have a value, that of `over`."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        if isinstance(below, Mapping) and isinstance(value, Mapping):
-            value = _merged(below, value)
-        merged[key] = value
-    return merged

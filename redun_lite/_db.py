@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import _schema
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
 from ._hash import digest
-from ._task import Task
+from ._task import Task, TaskCode
 
 if TYPE_CHECKING:
     from ._config import Config
@@ -180,6 +180,16 @@ class JobRecord(NamedTuple):
     ended: int | None
 
 
+class AttemptRecord(NamedTuple):
+    """An attempt at a job that was tried more than once."""
+
+    job: int
+    number: int
+    started: int
+    ended: int
+    error: ValueRecord | None
+
+
 class CachedCall(NamedTuple):
     """A call that the repository knows."""
 
@@ -197,16 +207,27 @@ class CachedCall(NamedTuple):
 class Batch:
     """What is written in one transaction."""
 
-    __slots__ = ("calls", "executions", "jobs", "tags")
+    __slots__ = ("attempts", "calls", "executions", "handled", "jobs", "tags", "tasks")
 
     def __init__(self) -> None:
+        self.attempts: list[AttemptRecord] = []
+        self.handled: list[tuple[bytes, bytes, bytes]] = []
+        self.tasks: list[TaskCode] = []
         self.calls: list[CallRecord] = []
         self.jobs: list[JobRecord] = []
         self.tags: list[tuple[str, str, str]] = []
         self.executions: list[tuple[Any, ...]] = []
 
     def __bool__(self) -> bool:
-        return bool(self.jobs or self.calls or self.tags or self.executions)
+        return bool(
+            self.jobs
+            or self.calls
+            or self.tags
+            or self.executions
+            or self.attempts
+            or self.handled
+            or self.tasks
+        )
 
 
 # Statements
@@ -225,6 +246,7 @@ SELECT_TASK_SET = """
 SELECT task.digest FROM task_set_member JOIN task ON task.id = task_set_member.task_id
 WHERE task_set_member.task_set_id = ?
 """
+SELECT_HANDLED = "SELECT key, error FROM handled WHERE place = ?"
 SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({keys})"
 SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({keys})"
 INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
@@ -237,11 +259,13 @@ INSERT_UPSTREAM = "INSERT OR IGNORE INTO upstream (call_id, position, upstream_i
 INSERT_CHILD = "INSERT INTO call_child (call_id, position, child_id)"
 INSERT_JOB = """INSERT OR REPLACE INTO job
     (id, parent_id, task_id, call_id, status, started, ended)"""
+INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt (job_id, number, started, ended, error_id)"
+INSERT_HANDLED = "INSERT OR REPLACE INTO handled (place, key, error)"
 INSERT_TAG = "INSERT OR IGNORE INTO tag (entity, key, value)"
 INSERT_TASK = "INSERT INTO task (digest, fullname, version, source) VALUES (?, ?, ?, ?)"
 INSERT_EXECUTION = """
-INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat)
-VALUES (?, ?, ?, 'RUNNING', ?, ?, ?)
+INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat, parent_job_id)
+VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?)
 """
 UPDATE_EXECUTION = "UPDATE execution SET status = ?, ended = ?, heartbeat = ? WHERE id = ?"
 UPDATE_HEARTBEAT = "UPDATE execution SET heartbeat = ? WHERE id = ?"
@@ -500,6 +524,13 @@ class Repository:
             self._task_sets_by_id[task_set_id] = known
         return known
 
+    def look_up_handled(self, place: bytes) -> list[tuple[bytes, bytes]]:
+        """Return call keys and pickled exceptions that were handled at a place."""
+        if self._batch.handled:
+            self.sync()
+        rows: list[tuple[bytes, bytes]] = self._reader.execute(SELECT_HANDLED, (place,)).fetchall()
+        return rows
+
     # Recording
 
     def remember(self, record: ValueRecord) -> None:
@@ -515,8 +546,17 @@ class Repository:
             known = self._task_sets[tasks] = TaskSet(tasks)
         return known
 
-    def start_execution(self, uuid: str, argv: list[str], started: int) -> int:
+    def start_execution(
+        self, uuid: str, argv: list[str], started: int, parent_job: int | None = None
+    ) -> int:
         """Record that an execution starts, and return its id.
+
+        Parameters
+        ----------
+        uuid, argv, started
+            Its UUID, the command, and the time in microseconds since 1970.
+        parent_job
+            Row id of the job that it extends, if it is a part of another execution.
 
         Raises
         ------
@@ -525,7 +565,8 @@ class Repository:
         """
         import socket
 
-        row = (uuid, json.dumps(argv), started, socket.gethostname(), os.getpid(), started)
+        host, pid = socket.gethostname(), os.getpid()
+        row = (uuid, json.dumps(argv), started, host, pid, started, parent_job)
         return self._writer.start_execution(row)
 
     def end_execution(self, execution_id: int, status: str) -> None:
@@ -544,6 +585,18 @@ class Repository:
         self._batch.jobs.append(job)
         if len(self._batch.jobs) >= BATCH_JOBS:
             self.flush()
+
+    def record_attempt(self, attempt: AttemptRecord) -> None:
+        """Add an attempt at a job."""
+        self._batch.attempts.append(attempt)
+
+    def record_handled(self, place: bytes, call_key: bytes, error: bytes) -> None:
+        """Add an error that was handled: where, which call raised it, and the exception."""
+        self._batch.handled.append((place, call_key, error))
+
+    def record_task(self, code: TaskCode) -> None:
+        """Add a task that sets of tasks refer to."""
+        self._batch.tasks.append(code)
 
     def record_tag(self, entity: str, key: str, value: Any) -> None:
         """Add a tag to an execution, job, task or value."""
@@ -692,14 +745,26 @@ class _Writer:
             raise explain(error, self._path) from None
 
     def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        for task in batch.tasks:
+            self._task_id(connection, task)
         calls = batch.calls
         values = [call.result for call in calls]
+        values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
         values += [call.single for call in calls if call.single is not None]
         values += chain.from_iterable(call.arguments for call in calls)
         self._write_values(connection, values)
         self._write_calls(connection, calls)
         _insert(connection, INSERT_JOB, [self._job_row(connection, job) for job in batch.jobs])
         _insert(connection, INSERT_TAG, batch.tags)
+        _insert(connection, INSERT_HANDLED, batch.handled)
+        _insert(
+            connection,
+            INSERT_ATTEMPT,
+            [
+                (job, number, started, ended, error and error.id)
+                for job, number, started, ended, error in batch.attempts
+            ],
+        )
         connection.executemany(UPDATE_EXECUTION, batch.executions)
 
     def _job_row(self, connection: sqlite3.Connection, job: JobRecord) -> tuple[Any, ...]:
@@ -708,7 +773,7 @@ class _Writer:
         number, parent, _, _, status, started, ended = job
         return (number, parent, task_id, call_id, status, started, ended)
 
-    def _task_id(self, connection: sqlite3.Connection, task: Task[Any, Any]) -> int:
+    def _task_id(self, connection: sqlite3.Connection, task: Task[Any, Any] | TaskCode) -> int:
         known = self._tasks.get(task.key)
         if known is None:
             row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
@@ -796,9 +861,15 @@ class _Writer:
             for position, value in enumerate(values):
                 arguments.append((call_id, position, names[position], value.id))
             for position, upstream in enumerate(sources):
-                upstreams += [(call_id, position, source.id) for source in upstream]
+                upstreams += [
+                    (call_id, position, source.id) for source in upstream if source.id is not None
+                ]
             if below:
-                children += [(call_id, position, child.id) for position, child in enumerate(below)]
+                children += [
+                    (call_id, position, child.id)
+                    for position, child in enumerate(below)
+                    if child.id is not None  # Else it was evaluated without provenance.
+                ]
         _insert(connection, INSERT_ARGUMENT, arguments)
         _insert(connection, INSERT_UPSTREAM, upstreams)
         _insert(connection, INSERT_CHILD, children)

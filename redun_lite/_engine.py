@@ -20,15 +20,19 @@ from __future__ import annotations
 
 import gc
 import queue
+import random
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Callable
 
+from ._context import Context, context_task
 from ._db import (
     FLUSH_INTERVAL,
+    AttemptRecord,
     CachedCall,
     CallNode,
     CallRecord,
@@ -38,7 +42,14 @@ from ._db import (
     ValueRecord,
     now,
 )
-from ._errors import CyclicDependency, DryRunResult, HashError, RedunLiteError, TaskError
+from ._errors import (
+    CyclicDependency,
+    DryRunResult,
+    HashError,
+    RedunLiteError,
+    TaskError,
+    TaskTimeout,
+)
 from ._executor import Executor
 from ._expr import (
     OPERATORS,
@@ -47,9 +58,11 @@ from ._expr import (
     SimpleExpression,
     TaskExpression,
     ValueExpression,
+    dumps_expr,
     expressions_in,
     is_valid_expr,
     key_of_expr,
+    loads_expr,
 )
 from ._hash import digest, is_flat, key_of
 from ._job import (
@@ -60,27 +73,39 @@ from ._job import (
     RUNNING,
     Evaluation,
     Job,
+    JobInfo,
     NestedEvaluation,
+    Notice,
     OperatorEvaluation,
     Reporter,
     TaskEvaluation,
 )
 from ._limits import Limits
-from ._options import CacheCheckValid, CacheResult, CacheScope, holds_expressions
+from ._options import (
+    CONTEXT_OPTION,
+    CacheCheckValid,
+    CacheResult,
+    CacheScope,
+    holds_expressions,
+)
 from ._promise import Promise
 from ._record import ErrorValue, has_hooks, load_value, make_value_record
 from ._schema import JOB_NUMBER_BITS
-from ._task import Task, get_task_registry
+from ._task import Task, TaskCode, get_task_registry
 from ._value import get_type_registry, map_nested
 
 # Stages of a job.
-_IDENTIFY, _FOLLOW, _RUN, _REDUCE = range(1, 5)
+_CONTEXT, _IDENTIFY, _FOLLOW, _RUN, _REDUCE, _PAUSED = range(1, 7)
 
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
 _COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
 _MAX_SHOWN_CIRCLE = 8  # Tasks that an error names of those which wait for each other.
+MAX_RETRY_DELAY = 300.0
+"""Most seconds between two attempts at a job."""
+
+_JITTER = 0.25  # How far, as a part of it, the delay before a retry may be off in both directions.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
@@ -97,6 +122,8 @@ class Engine:
         Units of each resource.
     execution_id
         Row id of the execution.
+    execution_uuid
+        UUID of the execution.
     cache
         Whether results of earlier executions may be reused.
     dryrun
@@ -123,6 +150,7 @@ class Engine:
         context: dict[str, Any] | None = None,
         reporter: Reporter | None = None,
         scheduler: Any = None,
+        execution_uuid: str = "",
     ) -> None:
         self.repository = repository
         self.ready: deque[Evaluation] = deque()
@@ -142,9 +170,10 @@ class Engine:
         self._cache = cache
         self._dryrun = dryrun
         self._overrides = overrides or {}
-        self._context = context or {}
+        self._context = Context(context or {})
         self._reporter = reporter
         self._scheduler = scheduler
+        self.execution_uuid = execution_uuid
         self._registry = get_task_registry()
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
@@ -152,14 +181,26 @@ class Engine:
         self._current_tasks: frozenset[bytes] = frozenset()
         self._registry_version = -1
         self._leaf_sets: dict[bytes, TaskSet] = {}
+        self._used_sets: dict[bytes, TaskSet] = {}
         self._in_flight = 0
         self._interrupted = False
+        # Time, serial number, what to do and with what, the soonest first.
+        self._timers: list[tuple[float, int, Callable[[Any], None], Any]] = []
+        self._timer_count = 0
+        self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
+        self.forked: deque[Evaluation] = deque()  # What the run waits for besides its result.
+        self._handled: dict[bytes, BaseException] = {}  # Errors to replay, by evaluation key.
+        self._origins: dict[int, tuple[BaseException, bytes]] = {}  # Errors by id: whose they are.
 
     # From other threads
 
     def complete(self, job: Job, result: Any, error: BaseException | None) -> None:
         """Take note, from any thread, of how the function of a job came out."""
         self.inbox.put((job, result, error))
+
+    def began(self, job: Job) -> None:
+        """Take note, from any thread, that the function of a job begins."""
+        self.inbox.put((job, _Began(time.monotonic()), None))
 
     def interrupt(self) -> None:
         """Stop submitting jobs, and end once those that run have ended."""
@@ -187,7 +228,9 @@ class Engine:
         try:
             root = self.evaluate_nested(value, None)
             self._loop(root)
-            if not root.is_settled or root.is_rejected:
+            while self.forked and root.is_fulfilled and not self._interrupted:
+                self._loop(self.forked.popleft())
+            if not root.is_settled or root.is_rejected or self._interrupted:
                 self._drain()
         finally:
             _collector.run_ends()
@@ -208,6 +251,8 @@ class Engine:
                 self._receive(*inbox.get())
             if self.lookups and (not ready or len(self.lookups) >= _SLICE):
                 self._look_up()
+            if self._timers and self._timers[0][0] <= time.monotonic():
+                self._fire()
             if repository.is_flush_due:
                 self._flush()
             if self._reporter is not None:
@@ -216,8 +261,8 @@ class Engine:
                 continue
             if root._settled or self._interrupted:
                 break
-            if self._in_flight == 0:
-                if self._dryrun:
+            if self._in_flight <= len(self.awaiting) and not self._timers:
+                if self._dryrun and not self._in_flight:
                     self._raise_dry_run()
                 self._raise_deadlock(root)
             self._wait()
@@ -226,10 +271,15 @@ class Engine:
         """Sleep until an executor has something to say; commit if that is not at once."""
         timeout = _PAUSE
         while True:
+            if self._timers:
+                timeout = min(timeout, max(0.0, self._timers[0][0] - time.monotonic()))
             try:
                 self._receive(*self.inbox.get(timeout=timeout))
                 return
             except queue.Empty:
+                if self._timers and self._timers[0][0] <= time.monotonic():
+                    self._fire()
+                    return
                 self._flush()
                 if self._reporter is not None:
                     self._reporter.tick(self)
@@ -237,9 +287,25 @@ class Engine:
 
     def _receive(self, job: Job | None, result: Any, error: BaseException | None) -> None:
         if job is None or job.stage != _RUN or job.evaluation._settled:
-            return  # A wake-up, or a job that came back twice.
+            if isinstance(result, Notice) and job is not None:
+                result.refuse()
+            return  # A wake-up, a job that came back twice, or one that was given up.
+        if isinstance(result, Notice):
+            result.deliver(self, job)
+            return
+        self._leave_executor(job)
+        if error is not None:
+            self._end_attempt(job, error)
+        else:
+            if job.attempt > 1:
+                self._record_attempt(job, None)
+            self._reduce(job, result)
+
+    def _leave_executor(self, job: Job) -> None:
+        """Count a job as no longer running, and give back its units of resources."""
         self._in_flight -= 1
         self.counts[RUNNING] -= 1
+        self.awaiting.pop(job, None)
         options = job.options
         assert options is not None
         if options.limits:
@@ -247,15 +313,82 @@ class Engine:
             if not self._interrupted:
                 for waiting in self._limits.startable():
                     self._launch(waiting)
+
+    # Timers
+
+    def set_timer(self, moment: float, action: Callable[[Any], None], argument: Any) -> None:
+        """Call a function, in this thread, at a time of the monotonic clock."""
+        self._timer_count += 1  # Equal times must not come to compare the functions.
+        heappush(self._timers, (moment, self._timer_count, action, argument))
+
+    def _fire(self) -> None:
+        moment = time.monotonic()
+        while self._timers and self._timers[0][0] <= moment:
+            _, _, action, argument = heappop(self._timers)
+            action(argument)
+
+    def _time_out(self, job: Job) -> None:
+        """Give up a job that has run for too long."""
+        options = job.options
+        if job.stage != _RUN or job.evaluation._settled or options is None:
+            return
+        fate = self._executors[options.executor].abandon(job)
+        job.stage = _PAUSED
+        self._leave_executor(job)
+        limit = f"{options.timeout:g} s"
+        self._end_attempt(
+            job, TaskTimeout(f"{job.task_name} took longer than its timeout of {limit}: {fate}")
+        )
+
+    # Attempts
+
+    def _end_attempt(self, job: Job, error: BaseException) -> None:
+        """Try a failed job again, if its options say so; else fail it."""
+        options = job.options
+        assert options is not None
+        again = (
+            job.attempt <= options.retries
+            and not self._interrupted
+            and isinstance(error, options.retry_on)
+        )
+        if again or job.attempt > 1:
+            self._record_attempt(job, error)
+        if not again:
+            self._fail_run(job, error)
+            return
+        delay = options.retry_delay * options.retry_backoff ** (job.attempt - 1)
+        delay = min(delay, MAX_RETRY_DELAY) * random.uniform(1 - _JITTER, 1 + _JITTER)
+        if self._reporter is not None:
+            self._reporter.job_retried(job, error, delay)
+        del self.open[job]
+        job.stage = _PAUSED
+        job = job.next_attempt()
+        self.open[job] = None
+        self.set_timer(time.monotonic() + delay, self._acquire, job)
+
+    def _record_attempt(self, job: Job, error: BaseException | None) -> None:
+        record = None
         if error is not None:
-            self._fail(job, error)
-        else:
-            self._reduce(job, result)
+            value = ErrorValue.from_error(error)
+            record = self._value_record(key_of(value), value)
+        if not self._dryrun and job.options is not None and job.options.prov:
+            self.repository.record_attempt(
+                AttemptRecord(job.number, job.attempt, job.started, now(), record)
+            )
+
+    def _fail_run(self, job: Job, error: BaseException) -> None:
+        """Fail a job whose own function raised."""
+        if job.key is not None and isinstance(error, Exception):
+            self._origins[id(error)] = (error, job.key)
+        self._fail(job, error)
 
     def _drain(self) -> None:
         """Let the jobs that run come to their end, and record them; start no others."""
         self._interrupted = True
         self._withdraw()
+        for job in list(self.awaiting):
+            assert job.options is not None
+            self._executors[job.options.executor].abandon(job)
         if self._reporter is not None and self._in_flight:
             self._reporter.draining(self)
         while self._in_flight:
@@ -287,6 +420,7 @@ class Engine:
         self.ready.clear()
         self._scope.clear()
         self._equal.clear()
+        self._origins.clear()
 
     def _flush(self) -> None:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
@@ -350,8 +484,7 @@ class Engine:
 
     def _substitute(self, value: Any, scope: Job | None) -> Any:
         """Return a nested value with each expression replaced by what it came to."""
-        evaluations = self._scope if scope is None else scope.scope
-        assert evaluations is not None
+        evaluations = (self._scope if scope is None else scope.scope) or {}
 
         def value_of(leaf: Any) -> Any:
             return evaluations[id(leaf)]._value if isinstance(leaf, Expression) else leaf
@@ -368,6 +501,8 @@ class Engine:
                 self._fail(job, node.failure)
             elif job.stage == _IDENTIFY:
                 self._identify(job)
+            elif job.stage == _CONTEXT:
+                self._enter_context(job)
             elif job.stage == _REDUCE:
                 self._complete(job)
             elif job.stage == _FOLLOW:
@@ -407,16 +542,27 @@ class Engine:
         """Call a scheduler task; it may return a promise, or an expression to evaluate."""
         try:
             task = self._registry.find(expr.task_name)
+            if node.parent is not None:
+                self.note_use(node.parent, task.code)
             outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
         except Exception as error:
             node.reject(_without_engine_frames(error))
             return
         if isinstance(outcome, Promise):
-            if isinstance(outcome, Evaluation):
-                node.sources_in = [outcome]
+            node.sources_in = [outcome]
             node._follow(outcome)
         else:
             self._settle_as(node, outcome)
+
+    def context_of(self, job: Job | None) -> dict[str, Any]:
+        """Return the context variables of a job, or of the execution."""
+        return (self._context if job is None else job.context).variables
+
+    def note_use(self, job: Job, code: TaskCode) -> None:
+        """Take note that what a job comes to depends on a task that is none of its children."""
+        if job.used is None:
+            job.used = {}
+        job.used[code.key] = code
 
     def _settle_as(self, node: OperatorEvaluation, value: Any) -> None:
         """Settle an evaluation with a value, once the expressions in that are evaluated."""
@@ -447,6 +593,9 @@ class Engine:
             names = task.parameters.names
             job.names = names
             job.values = values = task.parameters.bind(expr.args, expr.kwargs)
+            if CONTEXT_OPTION in expr.options:
+                self._update_context(job, expr.options[CONTEXT_OPTION])
+                return
             self._set_options(job, task, expr)
         except RedunLiteError as error:
             self._fail(job, error)
@@ -459,6 +608,41 @@ class Engine:
         if node.missing == 0 and node.failure is None:
             self._identify(job)
 
+    def _update_context(self, job: Job, variables: dict[str, Any]) -> None:
+        """Evaluate the context variables that a call sets."""
+        job.stage = _CONTEXT
+        node = job.evaluation
+        self._gather(node, variables, job.parent)
+        if node.missing == 0 and node.failure is None:
+            self._enter_context(job)
+
+    def _enter_context(self, job: Job) -> None:
+        """Evaluate the arguments and options of a job that has a context of its own.
+
+        Defaults and options may ask for the context: they are evaluated in the scope of the job.
+        """
+        node = job.evaluation
+        expr = node.expr
+        task = job.task
+        assert task is not None
+        try:
+            variables = self._substitute(expr.options[CONTEXT_OPTION], job.parent)
+            job.context = job.context.updated(variables)
+            self._set_options(job, task, expr)
+            job.given = task.parameters.given(expr.args, expr.kwargs)
+        except Exception as error:
+            self._fail(job, error)
+            return
+        job.stage = _IDENTIFY
+        job.upstreams = [
+            self._gather(node, value, job.parent if name in job.given else job)
+            for name, value in zip(job.names, job.values)
+        ]
+        if job.unsettled_options is not None:
+            self._gather(node, job.unsettled_options, job)
+        if node.missing == 0 and node.failure is None:
+            self._identify(job)
+
     def _set_options(self, job: Job, task: Task[Any, Any], expr: TaskExpression[Any]) -> None:
         inherited = job.inherited
         plain = not (expr.options or inherited or self._overrides)
@@ -468,6 +652,7 @@ class Engine:
                 job.exported = {name: task.base_options[name] for name in task.exported}
             return
         options = {**task.base_options, **(inherited or {}), **expr.options, **self._overrides}
+        options.pop(CONTEXT_OPTION, None)  # It is evaluated before the others, which may use it.
         exported = (*task.exported, *expr.exported)
         if exported:
             job.exported = {**(inherited or {}), **{name: options[name] for name in exported}}
@@ -483,16 +668,18 @@ class Engine:
         values = job.values
         try:
             if job.unsettled_options is not None:
-                options = self._substitute(job.unsettled_options, job.parent)
-                job.options = task.parse_options(options)
+                inside = job.parent if job.given is None else job
+                settled = self._substitute(job.unsettled_options, inside)
+                job.options = task.parse_options(settled)
                 exported = (*task.exported, *job.evaluation.expr.exported)
                 if exported:  # Evaluated here, and not again in each job below.
                     job.exported = {
                         **(job.exported or {}),
-                        **{name: options[name] for name in exported},
+                        **{name: settled[name] for name in exported},
                     }
             if job.upstreams is not None:
-                values = self._substitute(values, job.parent) if any(job.upstreams) else values
+                if any(job.upstreams):
+                    values = self._settled_arguments(job)
                 job.values = values = get_type_registry().preprocess(values, {"job": job})
         except Exception as error:
             self._fail(job, error)
@@ -514,7 +701,8 @@ class Engine:
         scope = options.cache_scope
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
             node = job.evaluation
-            equal = self._equal.setdefault(key, node)
+            # What a call leads to may ask for the context.
+            equal = self._equal.setdefault(key + job.context.key, node)
             if equal is not node:
                 job.leader = equal
                 job.stage = _FOLLOW
@@ -528,6 +716,17 @@ class Engine:
             self.lookups.append(job)
         else:
             self._submit(job)
+
+    def _settled_arguments(self, job: Job) -> tuple[Any, ...]:
+        """Return the arguments of a job with their expressions evaluated."""
+        given = job.given
+        if given is None:
+            values: tuple[Any, ...] = self._substitute(job.values, job.parent)
+            return values
+        return tuple(
+            self._substitute(value, job.parent if name in given else job)
+            for name, value in zip(job.names, job.values)
+        )
 
     def _argument_keys(self, job: Job, values: tuple[Any, ...]) -> list[bytes]:
         keys = []
@@ -567,11 +766,14 @@ class Engine:
         options = job.options
         assert options is not None
         job.started = now()
-        if options.check_valid is CacheCheckValid.SHALLOW and options.allows(CacheResult.ULTIMATE):
+        is_async = job.task is not None and job.task.is_async
+        shallow = options.check_valid is CacheCheckValid.SHALLOW or is_async
+        if shallow and options.allows(CacheResult.ULTIMATE):
             for cached in calls:
                 if self._replay_ultimate(job, cached):
                     return True
-        if not options.allows(CacheResult.SINGLE):
+        # What an async task has awaited is not in its first result.
+        if is_async or not options.allows(CacheResult.SINGLE):
             return False
         for cached in calls:
             single = self._load_valid(cached.type_name, cached.data)
@@ -588,11 +790,12 @@ class Engine:
         if self._registry_version != self._registry.version:
             self._registry_version = self._registry.version
             self._current_tasks = frozenset(task.key for task in self._registry)
-        if not task_set.tasks <= self._current_tasks:
+        # The context is no part of the key, so what came of it cannot be taken as a whole.
+        if not task_set.tasks <= self._current_tasks or context_task.key in task_set.tasks:
             return False
         _, type_name, data = self.repository.look_up_value(cached.result_id)
         value = self._load_valid(type_name, data)
-        if value is _INVALID:
+        if value is _INVALID or isinstance(value, ErrorValue):
             return False
         job.status = CACHED
         job.evaluation.call = self._recorded_node(job, cached, task_set)
@@ -620,17 +823,24 @@ class Engine:
         if self._dryrun:
             self.would_run.append(job)
             return
-        options = job.options
-        assert options is not None
         try:
             # Before the function runs, for it may change them, or fail to be stored.
             job.records = self._argument_records(job)
         except HashError as error:
             self._fail(job, error)
             return
+        if self._handled and job.key in self._handled:
+            self._replay_error(job, self._handled[job.key])
+            return
+        self._acquire(job)
+
+    def _acquire(self, job: Job) -> None:
+        """Start the function of a job, or let it wait for the resources it needs."""
+        options = job.options
+        assert options is not None
         if options.limits:
             try:
-                if not self._limits.acquire(job, options.limits):
+                if not self._limits.acquire(job, options.limits, options.priority):
                     return
             except TaskError as error:
                 self._fail(job, TaskError(f"task {job.task_name}: {error}"))
@@ -641,7 +851,10 @@ class Engine:
         task = job.task
         options = job.options
         assert task is not None and options is not None
-        job.args, job.kwargs = task.parameters.call_arguments(job.values)
+        values = job.values
+        if job.upstreams is not None:
+            values = self._with_job_info(job)
+        job.args, job.kwargs = task.parameters.call_arguments(values)
         job.status = RUNNING
         job.stage = _RUN
         job.started = now()
@@ -656,12 +869,37 @@ class Engine:
                 executor = self._executor_of(options.executor)
                 executor.start()
                 self._executors[options.executor] = executor
+            if options.timeout is not None and not executor.tells_start:
+                self.set_timer(time.monotonic() + options.timeout, self._time_out, job)
             if task.script:
                 executor.submit_script(job)
+            elif task.is_async:
+                executor.submit_async(job)
             else:
                 executor.submit(job)
         except Exception as error:
             self.inbox.put((job, None, error))
+
+    def start_timeout(self, job: Job, moment: float) -> None:
+        """Measure the time that a job may take from a moment on."""
+        assert job.options is not None
+        if job.options.timeout is not None:
+            self.set_timer(moment + job.options.timeout, self._time_out, job)
+
+    def _with_job_info(self, job: Job) -> tuple[Any, ...]:
+        """Return the arguments of a job, with its particulars where it asks for them."""
+        values = job.values
+        if not any(type(value) is JobInfo for value in values):
+            return values
+        assert job.options is not None and job.key is not None
+        info = JobInfo(
+            self.execution_uuid,
+            self.job_id(job),
+            job.key.hex(),
+            digest(b"".join(job.keys or ())).hex(),
+            job.options.given,
+        )
+        return tuple(info if type(value) is JobInfo else value for value in values)
 
     def _reduce(self, job: Job, result: Any) -> None:
         """Take the first result of a job, and evaluate the expressions in it."""
@@ -740,7 +978,7 @@ class Engine:
         node.reject(error)
 
     def _record_job(self, job: Job, ended: int | None) -> None:
-        if self._dryrun or job.task is None:
+        if self._dryrun or job.task is None or not _has_provenance(job):
             return
         parent = job.parent
         self.repository.record_job(
@@ -750,10 +988,22 @@ class Engine:
                 job.task,
                 job.evaluation.call,
                 job.status,
-                job.started,
+                job.begun or job.started,
                 ended,
             )
         )
+        if ended is not None and job.options is not None and job.options.tags:
+            self._record_task_tags(job)
+
+    def _record_task_tags(self, job: Job) -> None:
+        assert job.task is not None and job.options is not None
+        for key, value in job.options.tags:
+            self.repository.record_tag(self.job_id(job), key, value)
+            self.repository.record_tag(job.task.hash, key, value)
+
+    def job_id(self, job: Job) -> str:
+        """Return how people call a job."""
+        return f"{self.execution_uuid[:8]}-{job.number & ((1 << JOB_NUMBER_BITS) - 1)}"
 
     def _make_call(self, job: Job, value: Any) -> CallNode:
         """Return the call node of a job that came out well, and record it if it is new."""
@@ -771,7 +1021,7 @@ class Engine:
             calls: list[CallNode] = []
         else:
             calls = _calls_of(children)
-            task_set = self._task_set(task, calls)
+            task_set = self._task_set(job, calls)
             result_key = self._result_key(job, value)
             outcome = _outcome(result_key, calls)
             if cached is not None:
@@ -782,7 +1032,7 @@ class Engine:
                 single = self._result_record(job, job.single)
             result = self._value_record(result_key, value)
         node = CallNode(key, outcome, task_set)
-        if self._dryrun:
+        if self._dryrun or not _has_provenance(job):
             return node
         call = CallRecord(
             node,
@@ -804,11 +1054,18 @@ class Engine:
         record = self._value_record(key_of(value), value)
         calls = _calls_of(job.children)
         outcome = _outcome(digest(b"@error" + record.key), calls)
-        node = CallNode(job.key, outcome, self._task_set(job.task, calls))
+        # What the function returned is worth keeping even if it came to nothing.
+        single = None
+        if job.stage == _REDUCE and not job.task.is_async:
+            try:
+                single = self._result_record(job, job.single)
+            except RedunLiteError:
+                pass  # That may be why the job fails.
+        node = CallNode(job.key, outcome, self._task_set(job, calls))
         call = CallRecord(
             node,
             job.task,
-            None,
+            single,
             record,
             job.names,
             job.records or (),
@@ -816,9 +1073,36 @@ class Engine:
             calls,
             job.started,
         )
-        if not self._dryrun:
+        if not self._dryrun and _has_provenance(job):
             self.repository.record_call(call)
             job.evaluation.call = node
+
+    # Handled errors
+
+    def expect_errors(self, key: bytes) -> None:
+        """Let errors be replayed that were handled at the same place in an earlier execution."""
+        if self._cache:
+            for call_key, data in self.repository.look_up_handled(key):
+                try:
+                    error = loads_expr(data)
+                except Exception:
+                    continue  # Its class is gone: as good as not recorded.
+                self._handled.setdefault(call_key, error)
+
+    def errors_handled(self, key: bytes, errors: Iterable[BaseException]) -> None:
+        """Record that errors were handled, so that they need not come up again."""
+        for error in errors:
+            _, call_key = self._origins.get(id(error), (None, None))
+            if call_key is not None and not self._dryrun:
+                try:
+                    self.repository.record_handled(key, call_key, dumps_expr(error))
+                except RedunLiteError:
+                    pass  # It cannot be stored, and is met again next time.
+
+    def _replay_error(self, job: Job, error: BaseException) -> None:
+        """End a job with an error that was handled in an earlier execution."""
+        self._origins[id(error)] = (error, job.key or b"")
+        self._fail(job, error)
 
     def _argument_records(self, job: Job) -> list[ValueRecord]:
         name = ""
@@ -856,6 +1140,16 @@ class Engine:
             return []
         return [_source_calls(evaluations) for evaluations in job.upstreams]
 
+    def _used_set(self, code: TaskCode) -> TaskSet:
+        """Return the set of one task that has no job of its own."""
+        task_set = self._used_sets.get(code.key)
+        if task_set is None:
+            task_set = self.repository.task_set(frozenset((code.key,)))
+            self._used_sets[code.key] = task_set
+            if not self._dryrun:
+                self.repository.record_task(code)
+        return task_set
+
     def _leaf_set(self, task: Task[Any, Any]) -> TaskSet:
         task_set = self._leaf_sets.get(task.key)
         if task_set is None:
@@ -863,9 +1157,12 @@ class Engine:
             self._leaf_sets[task.key] = task_set
         return task_set
 
-    def _task_set(self, task: Task[Any, Any], calls: Iterable[CallNode]) -> TaskSet:
+    def _task_set(self, job: Job, calls: Iterable[CallNode]) -> TaskSet:
+        assert job.task is not None
         below = {call.task_set for call in calls}
-        own = self._leaf_set(task)
+        if job.used is not None:
+            below.update(map(self._used_set, job.used.values()))
+        own = self._leaf_set(job.task)
         below.add(own)
         if len(below) == 1:
             return own
@@ -880,7 +1177,10 @@ class Engine:
             raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
 
     def _raise_deadlock(self, root: Evaluation) -> None:
-        """Raise the error that names the circle of jobs that wait for each other."""
+        """Raise the error that names the circle of jobs that wait for each other.
+
+        Where async jobs wait, they may also wait for something else: then there need be none.
+        """
         steps: dict[Evaluation, int] = {}
         node: Evaluation | None = root
         while node is not None and node not in steps:
@@ -889,6 +1189,9 @@ class Engine:
         path = list(steps)
         circle = path[steps[node] :] if node is not None else []
         circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
+        if not circular and self._in_flight:
+            self._raise_starved(path[-1])
+            return
         if not circular:
             raise TaskError(
                 f"nothing is left that could settle {path[-1].expr!r}: a scheduler task has to "
@@ -903,6 +1206,19 @@ class Engine:
             "change an argument from one call to the next, or end the recursion"
         )
 
+    def _raise_starved(self, node: Evaluation) -> None:
+        """Raise an error if a job waits for resources that only waiting jobs hold."""
+        job = node.job if isinstance(node, TaskEvaluation) else None
+        if job is None or job.options is None or job.stage == _RUN or not job.options.limits:
+            return
+        holders = [other.task_name for other in self.awaiting if _shares_limits(job, other)]
+        if holders:
+            names = ", ".join(dict.fromkeys(holders))
+            raise CyclicDependency(
+                f"{job.task_name} waits for {_limits_text(job)}, held by {names}, which awaits a "
+                "result that depends on it; take the limit off the task that awaits"
+            )
+
     def _awaited_by(self, node: Evaluation) -> Evaluation | None:
         """Return an evaluation that another one waits for."""
         value: Any
@@ -913,6 +1229,8 @@ class Engine:
                 return None
             if job.leader is not None:
                 return job.leader
+            if job.stage == _RUN:
+                return next((one for one in (job.scope or {}).values() if not one._settled), None)
             value = job.values
             if job.stage == _REDUCE:
                 value, scope = job.single, job
@@ -977,11 +1295,11 @@ def _calls_of(evaluations: list[TaskEvaluation] | None) -> list[CallNode]:
     return [node.call for node in evaluations or () if node.call is not None]
 
 
-def _source_calls(evaluations: list[Evaluation]) -> list[CallNode]:
+def _source_calls(evaluations: Iterable[Promise[Any]]) -> list[CallNode]:
     """Return the calls whose results some evaluations are made of, each once."""
     calls = []
     seen: set[int] = set()
-    stack = list(reversed(evaluations))
+    stack = list(evaluations)[::-1]
     while stack:
         node = stack.pop()
         if id(node) in seen:
@@ -992,7 +1310,27 @@ def _source_calls(evaluations: list[Evaluation]) -> list[CallNode]:
                 calls.append(node.call)
         elif isinstance(node, (OperatorEvaluation, NestedEvaluation)):
             stack.extend(reversed(node.sources_in))
+        else:
+            stack.extend(node.sources())
     return calls
+
+
+def _has_provenance(job: Job) -> bool:
+    """Say whether a job is recorded."""
+    options = job.options
+    return options is None or options.prov
+
+
+class _Began(Notice):
+    """The function of a job begins."""
+
+    __slots__ = ("_moment",)
+
+    def __init__(self, moment: float) -> None:
+        self._moment = moment
+
+    def deliver(self, engine: Engine, job: Job) -> None:
+        engine.start_timeout(job, self._moment)
 
 
 def _without_engine_frames(error: BaseException) -> BaseException:
@@ -1000,3 +1338,13 @@ def _without_engine_frames(error: BaseException) -> BaseException:
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     return error
+
+
+def _shares_limits(job: Job, other: Job) -> bool:
+    assert job.options is not None and other.options is not None
+    return bool(job.options.limits.keys() & other.options.limits.keys())
+
+
+def _limits_text(job: Job) -> str:
+    assert job.options is not None
+    return ", ".join(f"limit {name!r}" for name in job.options.limits)

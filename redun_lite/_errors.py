@@ -61,6 +61,14 @@ class ArgumentError(UsageError):
     """
 
 
+class ContextError(UsageError):
+    """A context variable is asked for that is not set, and no default is given.
+
+    The message offers those that are set where it looked.  Set it in `[scheduler] context`, by
+    `--context`, or by `Task.update_context`, or give `get_context` a default.
+    """
+
+
 class HashError(RedunLiteError):
     """A value has no stable key, or cannot be pickled, so it can be neither cached nor recorded.
 
@@ -145,6 +153,15 @@ class WorkerDied(ExecutorError):
     The message names the signal or the exit status.  SIGKILL usually means that memory ran out:
     give the task fewer neighbours (`limits`, `max_workers`) or a machine with more memory.
     SIGSEGV points to a fault in a native extension.  Only this job fails, the pool goes on.
+    """
+
+
+class TaskTimeout(ExecutorError, TimeoutError):
+    """A task took longer than its option `timeout` allows.
+
+    The message says what became of it: a worker process or a script is killed, a coroutine is
+    cancelled, a thread cannot be stopped and is left to itself.  Raise the limit, or run the task
+    where it can be killed (`executor="process"`).
     """
 
 

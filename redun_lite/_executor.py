@@ -82,9 +82,32 @@ class Executor:
         """Start the function of a job; must not block."""
         raise NotImplementedError(f"{type(self).__name__}.submit")
 
+    tells_start: bool = False
+    """Whether it calls `job.run.began(job)` when a function begins, from which on `timeout` counts;
+    else that counts from `submit`."""
+
     def submit_script(self, job: Job) -> None:
         """Start the script of a job; must not block."""
         raise ExecutorError(f"executor {self.name!r} does not run scripts")
+
+    def submit_async(self, job: Job) -> None:
+        """Start the coroutine of a job; must not block."""
+        raise ExecutorError(
+            f"task {job.task_name} is async, which executor {self.name!r} cannot run: async tasks "
+            "run on local executors with mode = thread"
+        )
+
+    def abandon(self, job: Job) -> str:
+        """Stop a job that was given up, as far as possible; must not block.
+
+        What the job returns later is dropped.
+
+        Returns
+        -------
+        str
+            What becomes of it, for the error's message.
+        """
+        return "what it returns later is dropped"
 
     def withdraw(self) -> list[Job]:
         """Give back the jobs that have not begun, which then never come back as done."""

@@ -8,16 +8,20 @@ starts and goes when it ends.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._expr import ValueExpression
+from ._hash import key_of
 from ._promise import Promise
+from ._value import Value
 
 if TYPE_CHECKING:
+    from ._context import Context
     from ._db import CachedCall, CallNode, ValueRecord
     from ._expr import Expression, TaskExpression
     from ._options import TaskOptions
-    from ._task import Task
+    from ._task import Task, TaskCode
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -38,6 +42,9 @@ class Run(Protocol):
 
     def complete(self, job: Job, result: Any, error: BaseException | None) -> None:
         """Take note, from any thread, of how the function of a job came out."""
+
+    def began(self, job: Job) -> None:
+        """Take note, from any thread, that the function of a job begins."""
 
 
 class Reporter:
@@ -60,6 +67,9 @@ class Reporter:
 
     def job_ended(self, job: Job, error: BaseException | None = None) -> None:
         """A job has ended, as its status says."""
+
+    def job_retried(self, job: Job, error: BaseException, delay: float) -> None:
+        """An attempt at a job has failed; the next one starts in `delay` seconds."""
 
     def draining(self, engine: Any) -> None:
         """No more jobs start, those that run are waited for."""
@@ -193,6 +203,8 @@ class Job:
         Evaluation key: digest of the task's hash and the arguments' keys.
     records
         What is recorded of the values; set when the job is submitted.
+    given
+        Names of the arguments that are not defaults, if the job has a context of its own.
     upstreams
         For each argument, the evaluations that it was made of.
     leader
@@ -205,6 +217,12 @@ class Job:
         The evaluations of task calls that its result led to, in the order in which they came up.
     scope
         All evaluations in this job, by the id of their expression.
+    used
+        Scheduler tasks, and tasks of sub-schedulers, that took part besides the children.
+    attempt
+        Which attempt this is, from 1.
+    begun
+        When the first attempt started, if this is a later one.
     shown
         Whether it has been recorded as running.
     context
@@ -217,12 +235,15 @@ class Job:
 
     __slots__ = (
         "args",
+        "attempt",
+        "begun",
         "cached",
         "children",
         "context",
         "ended",
         "evaluation",
         "exported",
+        "given",
         "inherited",
         "key",
         "keys",
@@ -243,10 +264,11 @@ class Job:
         "task",
         "unsettled_options",
         "upstreams",
+        "used",
         "values",
     )
 
-    def __init__(self, evaluation: TaskEvaluation, number: int, context: dict[str, Any]) -> None:
+    def __init__(self, evaluation: TaskEvaluation, number: int, context: Context) -> None:
         self.evaluation = evaluation
         self.run = evaluation.run
         self.parent = parent = evaluation.parent
@@ -269,6 +291,10 @@ class Job:
         self.single: Any = None
         self.children: list[TaskEvaluation] | None = None
         self.scope: dict[int, Evaluation] | None = None
+        self.used: dict[bytes, TaskCode] | None = None
+        self.given: set[str] | None = None
+        self.attempt = 1
+        self.begun = 0
         self.shown = False
         self.started = 0
         self.ended = 0
@@ -286,13 +312,89 @@ class Job:
         """Full name of the task."""
         return self.evaluation.expr.task_name
 
+    def next_attempt(self) -> Job:
+        """Return the job for another attempt.
+
+        It is another object, so that whatever the executor still says of this one is no news of
+        the next.
+        """
+        again = copy.copy(self)
+        again.attempt += 1
+        again.begun = self.begun or self.started
+        again.evaluation.job = again
+        return again
+
     def get_options(self) -> dict[str, Any]:
-        """Return what the job's options hold for its executor (`memory`, `image`, …)."""
-        return dict(self.options.extra) if self.options is not None else {}
+        """Return the job's options by name, as far as they are set."""
+        return dict(self.options.given) if self.options is not None else {}
 
     def get_option(self, name: str, default: Any = None) -> Any:
-        """Return one option for the executor."""
+        """Return one option, or `default` where it is not set."""
         return self.get_options().get(name, default)
 
     def __repr__(self) -> str:
         return f"Job({self.number}, {self.task_name}, {self.status})"
+
+
+class JobInfo(Value):
+    """What a task can know of the job that runs it: give it as a default argument.
+
+    All job infos have the same key, so a task with one is cached as if it had none.
+
+    Attributes
+    ----------
+    execution_id
+        UUID of the execution.
+    job_id
+        Id of the job, as `log` takes it.
+    eval_hash
+        40 hex digits that identify the task's code and arguments.
+    args_hash
+        40 hex digits that identify the arguments.
+    options
+        The options of the job by name, as far as they are set.
+
+    Examples
+    --------
+    >>> from redun_lite import JobInfo, run, task
+    >>> @task(namespace="docs", version="1", memory=4)
+    ... def describe(job_info: JobInfo = JobInfo()):
+    ...     return job_info.options
+    >>> run(describe())
+    {'memory': 4}
+    """
+
+    type_name = "redun_lite.JobInfo"
+
+    def __init__(
+        self,
+        execution_id: str = "",
+        job_id: str = "",
+        eval_hash: str = "",
+        args_hash: str = "",
+        options: dict[str, Any] | None = None,
+    ) -> None:
+        self.execution_id = execution_id
+        self.job_id = job_id
+        self.eval_hash = eval_hash
+        self.args_hash = args_hash
+        self.options = options or {}
+
+    def get_hash(self, data: bytes | None = None) -> str:
+        return _JOB_INFO_KEY
+
+
+_JOB_INFO_KEY = key_of(JobInfo.type_name).hex()
+
+
+class Notice:
+    """What executors tell the engine of a job besides its end."""
+
+    __slots__ = ()
+
+    def deliver(self, engine: Any, job: Job) -> None:
+        """Act on it, in the engine's thread."""
+        raise NotImplementedError
+
+    def refuse(self) -> None:
+        """Act on it, in the engine's thread, where the job has ended or been given up."""

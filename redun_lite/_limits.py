@@ -1,9 +1,9 @@
 """Limits: how many units of a named resource the running jobs may hold together.
 
-Jobs that want the same amounts wait in one line.  When units come free, the lines are served in
-the order in which their first jobs came.  A job that cannot start keeps what it lacks from those
-behind it, so that one that wants many units is not overtaken for ever by those that want few; jobs
-that want other resources are not held back by it.
+Jobs that want the same amounts, with the same priority, wait in one line. When units come free,
+the lines are served by priority, then in the order in which their first jobs came. A job that
+cannot start keeps what it lacks from those behind it, so that one that wants many units is not
+overtaken for ever by those that want few; jobs that want other resources are not held back by it.
 
 A job that wants several resources could still wait for ever, if each time that one of them comes
 free, another has just been taken.  So once each of them has been free while it waited, though
@@ -25,14 +25,19 @@ from ._errors import TaskError
 T = TypeVar("T")
 
 
+_Key = tuple[float, tuple[tuple[str, int], ...]]
+_Arrival = tuple[float, int]
+
+
 class _Line(Generic[T]):
-    """Those who want the same; each with a number in the order of arrival."""
+    """Those who want the same with one priority, each with its place in the order of all."""
 
-    __slots__ = ("found_free", "waiting", "wanted")
+    __slots__ = ("found_free", "key", "waiting", "wanted")
 
-    def __init__(self, wanted: dict[str, int]) -> None:
+    def __init__(self, key: _Key, wanted: dict[str, int]) -> None:
+        self.key = key
         self.wanted = wanted
-        self.waiting: deque[tuple[int, T]] = deque()
+        self.waiting: deque[tuple[_Arrival, T]] = deque()
         self.found_free: set[str] = set()  # Resources that were free while the first one waited.
 
 
@@ -57,14 +62,23 @@ class Limits(Generic[T]):
     def __init__(self, available: dict[str, int]) -> None:
         self._total = dict(available)
         self._used: dict[str, int] = {}
-        self._lines: dict[tuple[tuple[str, int], ...], _Line[T]] = {}
+        self._lines: dict[_Key, _Line[T]] = {}
         # Lines by what they want, each behind the number of its first, in order.
-        self._lines_for: dict[str, list[tuple[int, _Line[T]]]] = {}
+        self._lines_for: dict[str, list[tuple[_Arrival, _Line[T]]]] = {}
         self._freed: set[str] = set()  # What lines have not been asked about since it came free.
         self._arrivals = 0
 
-    def acquire(self, who: T, wanted: dict[str, int]) -> bool:
+    def acquire(self, who: T, wanted: dict[str, int], priority: float = 0) -> bool:
         """Take units, or stand in line for them; say whether they were taken.
+
+        Parameters
+        ----------
+        who
+            Who wants them.
+        wanted
+            Units of each resource.
+        priority
+            Those with a higher one stand in front.
 
         Raises
         ------
@@ -78,14 +92,15 @@ class Limits(Generic[T]):
                     f"{self._limit(name)}; raise the limit or lower what the task wants"
                 )
         self._arrivals += 1
-        if self._may_start(wanted, self._arrivals):
+        arrival = (-priority, self._arrivals)
+        if self._may_start(wanted, arrival):
             self._take(wanted)
             return True
-        key = tuple(sorted(wanted.items()))
+        key = (priority, tuple(sorted(wanted.items())))
         line = self._lines.get(key)
         if line is None:
-            line = self._lines[key] = _Line(dict(key))
-        line.waiting.append((self._arrivals, who))
+            line = self._lines[key] = _Line(key, dict(key[1]))
+        line.waiting.append((arrival, who))
         if len(line.waiting) == 1:
             self._advance(line)
             self._note_free(line)
@@ -116,16 +131,16 @@ class Limits(Generic[T]):
         """How many stand in line."""
         return sum(len(line.waiting) for line in self._lines.values())
 
-    def _concerned(self) -> Iterator[tuple[int, _Line[T]]]:
+    def _concerned(self) -> Iterator[tuple[_Arrival, _Line[T]]]:
         """Yield the lines that want what came free, up to the first that keeps it from others."""
 
-        def lines_for(name: str) -> Iterator[tuple[int, _Line[T]]]:
+        def lines_for(name: str) -> Iterator[tuple[_Arrival, _Line[T]]]:
             for arrival, line in self._lines_for.get(name, ()):
                 yield arrival, line
                 if self._keeps(line, name):
                     return
 
-        last = 0
+        last: _Arrival | None = None
         for arrival, line in merge(*map(lines_for, self._freed), key=itemgetter(0)):
             if arrival != last:
                 last = arrival
@@ -141,7 +156,7 @@ class Limits(Generic[T]):
         if line.waiting:
             self._advance(line)
         else:
-            del self._lines[tuple(line.wanted.items())]
+            del self._lines[line.key]
         return who
 
     def _advance(self, line: _Line[T]) -> None:
@@ -149,7 +164,7 @@ class Limits(Generic[T]):
         for name in line.wanted:
             insort(self._lines_for.setdefault(name, []), (line.waiting[0][0], line))
 
-    def _may_start(self, wanted: dict[str, int], arrival: int) -> bool:
+    def _may_start(self, wanted: dict[str, int], arrival: _Arrival) -> bool:
         for name, units in wanted.items():
             if not self._has(name, units):
                 return False

@@ -85,6 +85,7 @@ class TaskOptions:
         "context",
         "executor",
         "extra",
+        "given",
         "limits",
         "priority",
         "prov",
@@ -132,6 +133,7 @@ class TaskOptions:
         self.tags: tuple[tuple[str, Any], ...] = parse_tags(options.get("tags") or (), where)
         self.prov: bool = _checked(options, "prov", True, bool, where)
         self.context: dict[str, Any] = _checked(options, CONTEXT_OPTION, {}, dict, where)
+        self.given: dict[str, Any] = options
         self.extra: dict[str, Any] = {
             name: value for name, value in options.items() if name not in KNOWN_OPTIONS
         }

@@ -177,6 +177,10 @@ class Promise(Generic[T]):
         """
         return _All(queue, list(promises))
 
+    def sources(self) -> Iterable[Promise[Any]]:
+        """Return the promises that this one is made of."""
+        return ()
+
     def _follow(self, outcome: Any) -> None:
         """Settle as `outcome` does, if that is a promise, else with it."""
         if outcome is self:
@@ -188,7 +192,7 @@ class Promise(Generic[T]):
 
 
 class _Continuation(Promise[Any]):
-    __slots__ = ("_awaited", "_on_error", "_on_value")
+    __slots__ = ("_awaited", "_followed", "_on_error", "_on_value")
 
     def __init__(
         self,
@@ -200,6 +204,15 @@ class _Continuation(Promise[Any]):
         self._on_value = on_value
         self._on_error = on_error
         self._awaited: Promise[Any] | None = None
+        self._followed: Promise[Any] | None = None
+
+    def sources(self) -> Iterable[Promise[Any]]:
+        return [one for one in (self._awaited, self._followed) if one is not None]
+
+    def _follow(self, outcome: Any) -> None:
+        if isinstance(outcome, Promise):
+            self._followed = outcome
+        super()._follow(outcome)
 
     def on_settled(self, promise: Promise[Any]) -> None:
         self._awaited = promise
@@ -254,6 +267,9 @@ class _All(Promise[Any]):
             self.fulfil([])
         for promise in promises:
             promise.add_waiter(self)
+
+    def sources(self) -> Iterable[Promise[Any]]:
+        return self._promises
 
     def on_settled(self, promise: Promise[Any]) -> None:
         self._missing -= 1

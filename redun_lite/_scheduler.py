@@ -21,6 +21,7 @@ from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
 from ._fs import set_filesystem_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
+from ._merged import merged
 from ._plugins import backend_class, filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 
@@ -72,7 +73,6 @@ class Scheduler:
         self.reporter = reporter
         self._repository = backend
         self._owns_repository = backend is None
-        self._engines: list[Engine] = []
         self.executors: dict[str, Executor] = {}
         self.add_executor(executor or LocalExecutor("default"), name="default")
         self.add_executor(LocalExecutor("process", mode="process"))
@@ -171,7 +171,7 @@ class Scheduler:
         """
         identity = _checked_uuid(execution_id)
         tags = [(key, value) for key, value in tags]
-        context = {**self.config.context(), **(context or {})}
+        context = merged(self.config.context(), context or {})
         repository = self.backend
         row_id = 0
         if not dryrun:
@@ -191,12 +191,13 @@ class Scheduler:
             context=context,
             reporter=self.reporter,
             scheduler=self,
+            execution_uuid=identity,
         )
-        self._engines.append(engine)
         if self.reporter is not None:
             self.reporter.started(engine, identity)
         status = FAILED
         previous = set_current_scheduler(self)
+        outer, _current.engine = getattr(_current, "engine", None), engine
         try:
             with _interrupts(engine):
                 result: T = engine.run(expr)
@@ -214,7 +215,7 @@ class Scheduler:
             raise error  # There, a bare `raise` would bring back the traceback as it was.
         finally:
             set_current_scheduler(previous)
-            self._engines.remove(engine)
+            _current.engine = outer
             try:
                 if not dryrun:
                     repository.end_execution(row_id, status)
@@ -232,10 +233,21 @@ class Scheduler:
         parent_job
             The job in whose scope it is.
         """
-        engine: Any = parent_job.run if parent_job is not None else self._engines[-1]
+        engine = self.engine_of(parent_job)
         evaluate = engine.evaluate if isinstance(expr, Expression) else engine.evaluate_nested
         promise: Promise[Any] = evaluate(expr, parent_job)
         return promise
+
+    def engine_of(self, job: Job | None) -> Engine:
+        """Return the engine that a job belongs to, or for None the one that runs in this thread."""
+        engine: Any = job.run if job is not None else getattr(_current, "engine", None)
+        if engine is None:
+            raise NoCurrentScheduler("no workflow runs here: this is for scheduler tasks")
+        return engine  # type: ignore[no-any-return]
+
+    def context_of(self, job: Job | None) -> dict[str, Any]:
+        """Return the context variables of a job, or for None those of the execution."""
+        return self.engine_of(job).context_of(job)
 
     # Executors report here, from any thread.
 

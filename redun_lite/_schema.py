@@ -16,7 +16,7 @@ execution lie together, in order, with no index of their own.
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 """Version of the schema, in `PRAGMA user_version`."""
 
 APPLICATION_ID = 0x72646C74
@@ -125,5 +125,24 @@ CREATE TABLE tag (
 CREATE INDEX tag_key ON tag (key, value);
 """
 
-MIGRATIONS = [_VERSION_1]
+_VERSION_2 = """
+-- The job whose execution it extends, if it is a subrun.
+ALTER TABLE execution ADD COLUMN parent_job_id INTEGER;
+CREATE TABLE attempt (               -- of a job that was tried more than once
+    job_id INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    started INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    error_id INTEGER,                -- the value that stands for its error; NULL if there was none
+    PRIMARY KEY (job_id, number)
+) WITHOUT ROWID;
+CREATE TABLE handled (               -- errors that a catch has handled
+    place BLOB NOT NULL,             -- digest of what was caught
+    key BLOB NOT NULL,               -- key of the call whose function raised
+    error BLOB NOT NULL,             -- the exception, pickled
+    PRIMARY KEY (place, key)
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS = [_VERSION_1, _VERSION_2]
 """`MIGRATIONS[v]` brings a database from version v to version v + 1."""

@@ -11,7 +11,7 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar, overload
 
 from ._errors import ArgumentError, HashError, TaskError, UnknownTask, suggest
 from ._expr import (
@@ -25,6 +25,7 @@ from ._expr import (
     loads_expr,
 )
 from ._hash import digest, key_of, source_of
+from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,
     DEFINITION_OPTIONS,
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 else:
     P = TypeVar("P")  # Python 3.9 has no ParamSpec; nothing looks at it when the program runs.
 
-R = TypeVar("R")
+R = TypeVar("R", covariant=True)  # A task of bools is good for whoever wants one of ints.
+T = TypeVar("T")
 
 
 # Parameters
@@ -114,6 +116,10 @@ class Parameters:
             bound.arguments[name] = dict(sorted(bound.arguments[name].items()))
         return tuple(bound.arguments.values())
 
+    def given(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> set[str]:
+        """Return the names of the parameters that a call gives a value; others have defaults."""
+        return set(self._bind(args, kwargs).arguments)
+
     def call_arguments(self, values: tuple[Any, ...]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Return bound values as the arguments to call the function with."""
         if self._simple:
@@ -139,6 +145,15 @@ def _short_signature(signature: inspect.Signature) -> str:
 
 
 # Tasks
+
+
+class TaskCode(NamedTuple):
+    """What is recorded of a task."""
+
+    key: bytes
+    fullname: str
+    version: str | None
+    source: str
 
 
 class Task(Value, Generic[P, R]):
@@ -193,6 +208,7 @@ class Task(Value, Generic[P, R]):
         self.call_options: dict[str, Any] = _NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()
         self.parameters = Parameters(func, self.fullname, self._given)
+        self.is_async = inspect.iscoroutinefunction(func)
         self.key = self._make_key()
         self._options: TaskOptions | None = None
 
@@ -200,6 +216,11 @@ class Task(Value, Generic[P, R]):
     def signature(self) -> inspect.Signature:
         """The signature of the function."""
         return self.parameters.signature
+
+    @property
+    def code(self) -> TaskCode:
+        """What is recorded of the task."""
+        return TaskCode(self.key, self.fullname, self.version, self.source)
 
     @property
     def hash(self) -> str:
@@ -288,10 +309,14 @@ class Task(Value, Generic[P, R]):
         >>> run([greet("Ada"), greet.update_context(greeting="Good day")("Ada")])
         ['Hello, Ada!', 'Good day, Ada!']
         """
+        given = context or {}
+        if not isinstance(given, dict):
+            raise TaskError(
+                f"task {self.fullname}: update_context takes a dict of variables, not {given!r}"
+            )
         known = self.call_options.get(CONTEXT_OPTION, {})
-        return self._with_call_options(
-            {CONTEXT_OPTION: {**known, **(context or {}), **variables}}, ()
-        )
+        changed = {CONTEXT_OPTION: merged(known, merged(given, variables))}
+        return self._with_call_options(changed, ())
 
     def _with_call_options(self, options: dict[str, Any], exported: tuple[str, ...]) -> Task[P, R]:
         check_option_names(options, f"task {self.fullname}")
@@ -303,7 +328,7 @@ class Task(Value, Generic[P, R]):
             changed.nout = options["nout"]
         return changed
 
-    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask:
+    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask[R]:
         """Return the task with its first arguments, or some by name, given already.
 
         Examples
@@ -356,24 +381,24 @@ class SchedulerTask(Task[P, R]):
         )
 
 
-class PartialTask(Value):
+class PartialTask(Value, Generic[R]):
     """A task with some arguments given already; calling it gives the others."""
 
     type_name = "redun_lite.PartialTask"
 
-    def __init__(self, task: Task[Any, Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, task: Task[Any, R], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.task = task
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> R:
         return self.task(*self.args, *args, **{**self.kwargs, **kwargs})
 
-    def options(self, **options: Any) -> PartialTask:
+    def options(self, **options: Any) -> PartialTask[R]:
         """Return the same with other options; see `Task.options`."""
         return PartialTask(self.task.options(**options), self.args, self.kwargs)
 
-    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask:
+    def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask[R]:
         """Return the same with more arguments given; those by name replace earlier ones."""
         return PartialTask(self.task, self.args + args, {**self.kwargs, **kwargs})
 
@@ -422,7 +447,7 @@ def loads_quoted(data: bytes) -> QuotedExpression[Any]:
     return QuotedExpression(loads_expr(data))
 
 
-def quote(expr: R) -> QuotedExpression[R]:
+def quote(expr: T) -> QuotedExpression[T]:
     """Return an expression, or a nested value that holds some, as a value that is not evaluated.
 
     Examples

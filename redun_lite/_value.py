@@ -475,6 +475,11 @@ def pickle_with(pickler: Callable[..., pickle.Pickler], value: Any) -> bytes:
     except Exception as error:
         path, part = _unpicklable_part(pickler, value)
         reason = f"{type(part).__name__} cannot be stored ({type(error).__name__}: {error})"
+        if isinstance(part, FunctionType):
+            reason = (
+                f"function {part.__qualname__} cannot be stored: it is found again by its name "
+                "only, so define it at the top of a module, under a name of its own"
+            )
         raise HashError(reason, path) from None
     return stream.getvalue()
 

@@ -367,7 +367,7 @@ def test_an_error_is_recorded_with_the_traceback_of_the_users_code(lab):
         (row,) = calls(lab, name)
         ((single, result),) = lab.query("SELECT single_id, result_id FROM call WHERE id = ?", row)
         error = value(lab, result)
-        assert single is None
+        assert (single is None) == (name == "fail")
         assert (error.error_type, error.message) == ("builtins.ValueError", "broken")
         assert "in fail\n" in error.traceback
         assert "_engine.py" not in error.traceback
