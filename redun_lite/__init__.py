@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from ._builtins import apply_tags as apply_tags
+    from ._builtins import catch as catch
+    from ._builtins import catch_all as catch_all
+    from ._builtins import cond as cond
+    from ._builtins import fork_thread as fork_thread
+    from ._builtins import join_thread as join_thread
+    from ._builtins import no_prov as no_prov
+    from ._builtins import seq as seq
+    from ._builtins import throw as throw
+    from ._builtins import with_export_options as with_export_options
     from ._config import Config as Config
+    from ._context import get_context as get_context
     from ._errors import ArgumentError as ArgumentError
     from ._errors import ConfigError as ConfigError
     from ._errors import ContextError as ContextError
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
     from ._errors import RepositoryError as RepositoryError
     from ._errors import RepositoryWriteError as RepositoryWriteError
     from ._errors import ResultError as ResultError
+    from ._errors import ScriptError as ScriptError
     from ._errors import TaskError as TaskError
     from ._errors import TaskTimeout as TaskTimeout
     from ._errors import UnknownTask as UnknownTask
@@ -52,6 +64,8 @@ if TYPE_CHECKING:
     from ._file import IFile as IFile
     from ._file import IFileSet as IFileSet
     from ._fs import FileSystem as FileSystem
+    from ._handle import Handle as Handle
+    from ._handle import merge_handles as merge_handles
     from ._job import JobInfo as JobInfo
     from ._options import CacheCheckValid as CacheCheckValid
     from ._options import CacheResult as CacheResult
@@ -60,6 +74,8 @@ if TYPE_CHECKING:
     from ._scheduler import Scheduler as Scheduler
     from ._scheduler import get_current_scheduler as get_current_scheduler
     from ._scheduler import run as run
+    from ._script import script as script
+    from ._script import shell_quote as shell_quote
     from ._task import PartialTask as PartialTask
     from ._task import QuotedExpression as QuotedExpression
     from ._task import SchedulerTask as SchedulerTask
@@ -74,9 +90,23 @@ if TYPE_CHECKING:
     from ._value import TypeRegistry as TypeRegistry
     from ._value import Value as Value
     from ._value import get_type_registry as get_type_registry
+    from ._wraps import wraps_task as wraps_task
 
 _MODULES = {
+    "_builtins": (
+        "apply_tags",
+        "catch",
+        "catch_all",
+        "cond",
+        "fork_thread",
+        "join_thread",
+        "no_prov",
+        "seq",
+        "throw",
+        "with_export_options",
+    ),
     "_config": ("Config",),
+    "_context": ("get_context",),
     "_errors": (
         "ArgumentError",
         "ConfigError",
@@ -94,6 +124,7 @@ _MODULES = {
         "RepositoryError",
         "RepositoryWriteError",
         "ResultError",
+        "ScriptError",
         "TaskError",
         "TaskTimeout",
         "UnknownTask",
@@ -120,10 +151,12 @@ _MODULES = {
         "IFileSet",
     ),
     "_fs": ("FileSystem",),
+    "_handle": ("Handle", "merge_handles"),
     "_job": ("JobInfo",),
     "_options": ("CacheCheckValid", "CacheResult", "CacheScope"),
     "_promise": ("Promise",),
     "_scheduler": ("Scheduler", "get_current_scheduler", "run"),
+    "_script": ("script", "shell_quote"),
     "_task": (
         "PartialTask",
         "QuotedExpression",
@@ -137,6 +170,7 @@ _MODULES = {
         "task",
     ),
     "_value": ("ProxyValue", "TypeRegistry", "Value", "get_type_registry"),
+    "_wraps": ("wraps_task",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -28,11 +28,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import _schema
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
+from ._handle_states import are_valid, would_invalidate, write_change
 from ._hash import digest
 from ._task import Task, TaskCode
 
 if TYPE_CHECKING:
     from ._config import Config
+    from ._handle import HandleChange
 
 MEMORY = ":memory:"
 
@@ -207,11 +209,12 @@ class CachedCall(NamedTuple):
 class Batch:
     """What is written in one transaction."""
 
-    __slots__ = ("attempts", "calls", "executions", "handled", "jobs", "tags", "tasks")
+    __slots__ = ("attempts", "calls", "executions", "handled", "handles", "jobs", "tags", "tasks")
 
     def __init__(self) -> None:
         self.attempts: list[AttemptRecord] = []
         self.handled: list[tuple[bytes, bytes, bytes]] = []
+        self.handles: list[HandleChange] = []
         self.tasks: list[TaskCode] = []
         self.calls: list[CallRecord] = []
         self.jobs: list[JobRecord] = []
@@ -226,6 +229,7 @@ class Batch:
             or self.executions
             or self.attempts
             or self.handled
+            or self.handles
             or self.tasks
         )
 
@@ -482,6 +486,7 @@ class Repository:
             raise
         self._batch = Batch()
         self._last_flush = time.monotonic()
+        self._are_handles_pending = False  # Whether changes of handles may not be committed yet.
         self.known_values: dict[bytes, ValueRecord] = {}
         self._task_sets: dict[frozenset[bytes], TaskSet] = {}
         self._task_sets_by_id: dict[int, TaskSet] = {}
@@ -526,10 +531,14 @@ class Repository:
 
     def look_up_handled(self, place: bytes) -> list[tuple[bytes, bytes]]:
         """Return call keys and pickled exceptions that were handled at a place."""
-        if self._batch.handled:
-            self.sync()
         rows: list[tuple[bytes, bytes]] = self._reader.execute(SELECT_HANDLED, (place,)).fetchall()
         return rows
+
+    def are_states_valid(self, states: Sequence[str]) -> bool:
+        """Say whether all states of calls that handles went through are known and valid."""
+        if self._are_handles_pending:
+            self.sync()
+        return are_valid(self._reader, states)
 
     # Recording
 
@@ -594,6 +603,14 @@ class Repository:
         """Add an error that was handled: where, which call raised it, and the exception."""
         self._batch.handled.append((place, call_key, error))
 
+    def record_handles(self, change: HandleChange, at_once: bool = False) -> None:
+        """Add what a job does to handles; `at_once`: commit it, if it makes any state invalid."""
+        wait = at_once and would_invalidate(self._reader, change)
+        self._batch.handles.append(change)
+        self._are_handles_pending = True
+        if wait:
+            self.sync()
+
     def record_task(self, code: TaskCode) -> None:
         """Add a task that sets of tasks refer to."""
         self._batch.tasks.append(code)
@@ -624,6 +641,7 @@ class Repository:
         """Wait until all that has been recorded is committed."""
         self.flush()
         self._writer.sync()
+        self._are_handles_pending = False
 
 
 def _select_in(
@@ -747,6 +765,8 @@ class _Writer:
     def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
         for task in batch.tasks:
             self._task_id(connection, task)
+        for change in batch.handles:
+            write_change(connection, change)
         calls = batch.calls
         values = [call.result for call in calls]
         values += [attempt.error for attempt in batch.attempts if attempt.error is not None]

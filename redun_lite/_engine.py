@@ -24,7 +24,7 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Callable
@@ -64,6 +64,7 @@ from ._expr import (
     key_of_expr,
     loads_expr,
 )
+from ._handle import RunHandles
 from ._hash import digest, is_flat, key_of
 from ._job import (
     CACHED,
@@ -89,10 +90,12 @@ from ._options import (
     holds_expressions,
 )
 from ._promise import Promise
-from ._record import ErrorValue, has_hooks, load_value, make_value_record
+from ._record import ErrorValue, ScriptResult, has_hooks, load_value, make_value_record
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
 from ._value import get_type_registry, map_nested
+
+Tags = Collection[tuple[str, Any]]
 
 # Stages of a job.
 _CONTEXT, _IDENTIFY, _FOLLOW, _RUN, _REDUCE, _PAUSED = range(1, 7)
@@ -174,6 +177,8 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self.execution_uuid = execution_uuid
+        self.single: Any = None  # What is evaluated, as what a job has returned is.
+        self.handles = RunHandles(execution_id)
         self._registry = get_task_registry()
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
@@ -188,9 +193,12 @@ class Engine:
         self._timers: list[tuple[float, int, Callable[[Any], None], Any]] = []
         self._timer_count = 0
         self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
-        self.forked: deque[Evaluation] = deque()  # What the run waits for besides its result.
+        self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
+        self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
         self._handled: dict[bytes, BaseException] = {}  # Errors to replay, by evaluation key.
         self._origins: dict[int, tuple[BaseException, bytes]] = {}  # Errors by id: whose they are.
+        # Errors by id: those whose handlers raised them, each with where it was handled.
+        self._replaced: dict[int, list[tuple[bytes, BaseException]]] = {}
 
     # From other threads
 
@@ -225,6 +233,7 @@ class Engine:
             `interrupt` was called.
         """
         _collector.run_starts()
+        self.single = value
         try:
             root = self.evaluate_nested(value, None)
             self._loop(root)
@@ -239,7 +248,7 @@ class Engine:
             raise KeyboardInterrupt
         return root.value
 
-    def _loop(self, root: Evaluation) -> None:
+    def _loop(self, root: Promise[Any]) -> None:
         ready = self.ready
         inbox = self.inbox
         repository = self.repository
@@ -313,6 +322,16 @@ class Engine:
             if not self._interrupted:
                 for waiting in self._limits.startable():
                     self._launch(waiting)
+
+    def cancelled(self, job: Job) -> None:
+        """Take note that a job was cancelled while it ran."""
+        self._leave_executor(job)
+        job.stage = _PAUSED
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether nothing more is to start."""
+        return self._interrupted
 
     # Timers
 
@@ -399,7 +418,7 @@ class Engine:
         for executor in self._executors.values():
             for job in executor.withdraw():
                 if job.run is not self:
-                    executor.submit(job)  # It belongs to another run on the same executor.
+                    _hand_over(job, executor)  # It belongs to another run on the same executor.
                     continue
                 self._in_flight -= 1
                 self.counts[RUNNING] -= 1
@@ -420,6 +439,7 @@ class Engine:
         self.ready.clear()
         self._scope.clear()
         self._equal.clear()
+        self.single = None
         self._origins.clear()
 
     def _flush(self) -> None:
@@ -855,6 +875,8 @@ class Engine:
         if job.upstreams is not None:
             values = self._with_job_info(job)
         job.args, job.kwargs = task.parameters.call_arguments(values)
+        if job.handles is not None:
+            self.handles.job_starts(job, self.repository)
         job.status = RUNNING
         job.stage = _RUN
         job.started = now()
@@ -871,12 +893,7 @@ class Engine:
                 self._executors[options.executor] = executor
             if options.timeout is not None and not executor.tells_start:
                 self.set_timer(time.monotonic() + options.timeout, self._time_out, job)
-            if task.script:
-                executor.submit_script(job)
-            elif task.is_async:
-                executor.submit_async(job)
-            else:
-                executor.submit(job)
+            _hand_over(job, executor)
         except Exception as error:
             self.inbox.put((job, None, error))
 
@@ -904,10 +921,17 @@ class Engine:
     def _reduce(self, job: Job, result: Any) -> None:
         """Take the first result of a job, and evaluate the expressions in it."""
         job.stage = _REDUCE
+        if type(result) is ScriptResult:
+            job.single = result
+            job.scope = {}  # What it returned is not what that comes to.
+            self._finish(job, result.value)
+            return
         if not is_flat(result):
             try:
                 if has_hooks(result):
                     result = get_type_registry().postprocess(result, {"job": job})
+                    if job.handles is not None:
+                        self.handles.job_returned(job, self.repository)
             except Exception as error:
                 self._fail(job, error)
                 return
@@ -994,6 +1018,22 @@ class Engine:
         )
         if ended is not None and job.options is not None and job.options.tags:
             self._record_task_tags(job)
+
+    def record_tags(
+        self, job: Job | None, value: Any, tags: Tags, job_tags: Tags, execution_tags: Tags
+    ) -> None:
+        """Tag a value, a job, and the execution; without a job its tags are the execution's."""
+        if self._dryrun or (job is not None and not _has_provenance(job)):
+            return
+        record = self.repository.record_tag
+        if tags:
+            identity = key_of_expr(value).hex()
+            for name, content in tags:
+                record(identity, name, content)
+        for name, content in job_tags:
+            record(self.execution_uuid if job is None else self.job_id(job), name, content)
+        for name, content in execution_tags:
+            record(self.execution_uuid, name, content)
 
     def _record_task_tags(self, job: Job) -> None:
         assert job.task is not None and job.options is not None
@@ -1091,13 +1131,20 @@ class Engine:
 
     def errors_handled(self, key: bytes, errors: Iterable[BaseException]) -> None:
         """Record that errors were handled, so that they need not come up again."""
-        for error in errors:
+        waiting = [(key, error) for error in errors]
+        while waiting:
+            key, error = waiting.pop()
+            waiting += self._replaced.pop(id(error), ())
             _, call_key = self._origins.get(id(error), (None, None))
             if call_key is not None and not self._dryrun:
                 try:
                     self.repository.record_handled(key, call_key, dumps_expr(error))
                 except RedunLiteError:
                     pass  # It cannot be stored, and is met again next time.
+
+    def error_replaced(self, key: bytes, error: BaseException, other: BaseException) -> None:
+        """Take note that the handler of an error failed: if that is handled, both are."""
+        self._replaced.setdefault(id(other), []).append((key, error))
 
     def _replay_error(self, job: Job, error: BaseException) -> None:
         """End a job with an error that was handled in an earlier execution."""
@@ -1176,13 +1223,13 @@ class Engine:
             names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
             raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
 
-    def _raise_deadlock(self, root: Evaluation) -> None:
+    def _raise_deadlock(self, root: Promise[Any]) -> None:
         """Raise the error that names the circle of jobs that wait for each other.
 
         Where async jobs wait, they may also wait for something else: then there need be none.
         """
         steps: dict[Evaluation, int] = {}
-        node: Evaluation | None = root
+        node: Any = root
         while node is not None and node not in steps:
             steps[node] = len(steps)
             node = self._awaited_by(node)
@@ -1243,6 +1290,18 @@ class Engine:
             if evaluation is not None and not evaluation._settled:
                 return evaluation
         return None
+
+
+def _hand_over(job: Job, executor: Executor) -> None:
+    """Let an executor start the function of a job."""
+    task = job.task
+    assert task is not None
+    if task.script:
+        executor.submit_script(job)
+    elif task.is_async:
+        executor.submit_async(job)
+    else:
+        executor.submit(job)
 
 
 class _Collector:

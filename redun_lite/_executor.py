@@ -13,12 +13,15 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
+from ._backlog import Backlog
 from ._db import now
 from ._errors import ConfigError, ExecutorError, suggest
 
 if TYPE_CHECKING:
+    from ._async import EventLoopThread
     from ._config import ExecutorConfig
     from ._job import Job
+    from ._shell import ScriptRunner
 
 E = TypeVar("E", bound="type[Executor]")
 
@@ -36,6 +39,9 @@ class SchedulerLike(Protocol):
 
     def get_executor(self, name: str) -> Executor:
         """Return another executor by name."""
+
+    def event_loop(self) -> EventLoopThread:
+        """Return the thread on which async tasks run."""
 
 
 class Executor:
@@ -117,12 +123,15 @@ class Executor:
 class LocalExecutor(Executor):
     """Runs jobs on this machine, in threads or in processes.
 
+    A script is processes of its own in either mode.
+
     Parameters
     ----------
     mode
         "thread" or "process".
     max_workers
-        Most workers at a time; they are started as they are needed.
+        Most workers at a time; they are started as they are needed.  In the mode "process" as many
+        scripts may run besides.
     start_method
         How processes start: "fork", "spawn" or "forkserver".
     """
@@ -154,6 +163,23 @@ class LocalExecutor(Executor):
         self.max_workers = max_workers
         self.start_method = start_method
         self._pool: Pool | None = None
+        self._script_pool: ThreadPool | None = None
+
+    tells_start = True
+
+    def submit_async(self, job: Job) -> None:
+        if self.mode != "thread":
+            super().submit_async(job)
+        self.scheduler.event_loop().submit(job)
+
+    def abandon(self, job: Job) -> str:
+        assert job.task is not None
+        if job.task.is_async:
+            self.scheduler.event_loop().cancel(job)
+            return "its coroutine was cancelled"
+        if job.task.script and self._script_pool is not None:
+            return self._script_pool.abandon(job)
+        return self._pool.abandon(job) if self._pool is not None else super().abandon(job)
 
     def submit(self, job: Job) -> None:
         pool = self._pool
@@ -161,8 +187,22 @@ class LocalExecutor(Executor):
             pool = self._pool = self._make_pool()
         pool.submit(job)
 
+    def submit_script(self, job: Job) -> None:
+        pool = self._script_pool
+        if pool is None:
+            if isinstance(self._pool, ThreadPool):
+                pool = self._pool
+            else:
+                pool = ThreadPool(self.name, self.max_workers)
+                if self.mode == "thread":
+                    self._pool = pool
+            pool.take_scripts()
+            self._script_pool = pool
+        pool.submit(job)
+
     def withdraw(self) -> list[Job]:
-        return self._pool.withdraw() if self._pool is not None else []
+        pools = {self._pool, self._script_pool} - {None}
+        return [job for pool in pools if pool is not None for job in pool.withdraw()]
 
     def _make_pool(self) -> Pool:
         if self.mode == "thread":
@@ -172,9 +212,10 @@ class LocalExecutor(Executor):
         return ProcessPool(self.name, self.max_workers, self.start_method)
 
     def stop(self) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+        for pool in {self._pool, self._script_pool}:
+            if pool is not None:
+                pool.stop()
+        self._pool = self._script_pool = None
 
 
 class Pool(Protocol):
@@ -186,26 +227,38 @@ class Pool(Protocol):
     def withdraw(self) -> list[Job]:
         """Give back the jobs that have not begun."""
 
+    def abandon(self, job: Job) -> str:
+        """Stop a job that runs, if possible; say what becomes of it."""
+
     def stop(self) -> None:
         """End idle workers at once, and the others after what they are running."""
 
 
 class ThreadPool:
-    """Daemon threads that take jobs from one queue.
+    """Daemon threads that take jobs from one backlog.
 
-    A thread is added while more jobs wait than threads do, up to the limit.
+    A thread is added while more jobs wait than threads do, up to the limit.  The queue holds a
+    ticket for each job in the backlog, since it can be waited for and the backlog cannot.
     """
 
     def __init__(self, name: str, max_workers: int) -> None:
         self._name = name
         self._max_workers = max_workers
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._backlog = Backlog()
+        self._queue: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False ends a thread.
         self._threads: list[threading.Thread] = []
+        self._abandoned: set[Job] = set()  # Their threads end with them, and do not count.
+        self._scripts: ScriptRunner | None = None
         self._idle = 0  # Changed without a lock: a count that is off by one starts one thread more.
 
     def submit(self, job: Job) -> None:
-        self._queue.put(job)
-        if len(self._threads) < self._max_workers and self._queue.qsize() > self._idle:
+        self._backlog.put(job)
+        self._queue.put(True)
+        self._grow()
+
+    def _grow(self) -> None:
+        most = self._max_workers + len(self._abandoned)
+        if len(self._threads) < most and self._queue.qsize() > self._idle:
             thread = threading.Thread(
                 target=self._work, name=f"redun_lite-{self._name}", daemon=True
             )
@@ -213,33 +266,53 @@ class ThreadPool:
             thread.start()
 
     def withdraw(self) -> list[Job]:
-        jobs: list[Job] = []
-        while True:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                return jobs
-            if job is not None:
-                jobs.append(job)
+        try:
+            while True:
+                self._queue.get_nowait()
+        except queue.Empty:
+            return self._backlog.clear()
+
+    def take_scripts(self) -> None:
+        """Get ready for jobs that are scripts."""
+        from ._shell import ScriptRunner
+
+        self._scripts = ScriptRunner()
+
+    def abandon(self, job: Job) -> str:
+        assert job.task is not None
+        if job.task.script and self._scripts is not None:
+            self._scripts.end(job)
+            return "its processes were killed"
+        self._abandoned.add(job)
+        self._grow()
+        return "its thread cannot be stopped and is left to itself"
 
     def stop(self) -> None:
         for _ in self._threads:
-            self._queue.put(None)
+            self._queue.put(False)
         self._threads = []
+        if self._scripts is not None:
+            self._scripts.stop()
 
     def _work(self) -> None:
         get = self._queue.get
         while True:
             self._idle += 1
-            job = get()
+            ticket = get()
             self._idle -= 1
-            if job is None:
+            if not ticket:
                 return
+            job = self._backlog.take()
+            if job is None:
+                continue  # It was withdrawn.
             job.started = now()
             task = job.task
-            assert task is not None
+            assert task is not None and job.options is not None
+            function = self._script_function(job) if task.script else task.func
+            if job.options.timeout is not None:
+                job.run.began(job)
             try:
-                result = task.func(*job.args, **job.kwargs or {})
+                result = function(*job.args, **job.kwargs or {})
             except BaseException as error:
                 # Without this frame, which is none of the user's business.
                 caught = error
@@ -249,7 +322,18 @@ class ThreadPool:
             else:
                 job.run.complete(job, result, None)
                 del result
-            del job, task
+            if job in self._abandoned:
+                self._abandoned.discard(job)
+                return
+            del job, task, function
+
+    def _script_function(self, job: Job) -> Callable[..., Any]:
+        """Return what runs the script of a job, which from here on can be ended."""
+        from ._script import run_script
+
+        assert self._scripts is not None
+        script = self._scripts.open(job)
+        return lambda *args, **kwargs: run_script(job, script, args, kwargs)
 
 
 class AliasExecutor(Executor):
@@ -284,6 +368,16 @@ class AliasExecutor(Executor):
 
     def submit_script(self, job: Job) -> None:
         self._resolve().submit_script(job)
+
+    def submit_async(self, job: Job) -> None:
+        self._resolve().submit_async(job)
+
+    def abandon(self, job: Job) -> str:
+        return self._resolve().abandon(job)
+
+    @property
+    def tells_start(self) -> bool:  # type: ignore[override]
+        return self._resolve().tells_start
 
     def withdraw(self) -> list[Job]:
         return self._resolve().withdraw()

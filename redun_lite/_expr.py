@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
+from contextvars import ContextVar
 from dataclasses import fields
 from itertools import islice
 from typing import Any, Callable, Generic, TypeVar
@@ -35,6 +36,9 @@ from ._value import (
 T = TypeVar("T")
 
 _NO_OPTIONS: dict[str, Any] = {}
+
+awaiter: ContextVar[Any] = ContextVar("redun_lite_awaiter")
+"""What `await expr` calls: it is set where a coroutine of a task runs."""
 
 
 class Expression(Generic[T]):
@@ -101,6 +105,13 @@ class Expression(Generic[T]):
         if name.startswith("_") or name == "length":
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return SimpleExpression("getattr", (self, name))
+
+    def __await__(self) -> Generator[Any, None, T]:
+        wait_for = awaiter.get(None)
+        if wait_for is None:
+            raise ExpressionError(f"only async tasks can await {self!r}: write `async def`")
+        waiting: Generator[Any, None, T] = wait_for(self)
+        return waiting
 
     def __getitem__(self, key: Any) -> Any:
         key = tuple(map(_lazy_slice, key)) if type(key) is tuple else _lazy_slice(key)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ._context import Context
     from ._db import CachedCall, CallNode, ValueRecord
     from ._expr import Expression, TaskExpression
+    from ._handle import JobHandles
     from ._options import TaskOptions
     from ._task import Task, TaskCode
 
@@ -225,6 +226,8 @@ class Job:
         When the first attempt started, if this is a later one.
     shown
         Whether it has been recorded as running.
+    handles
+        What is kept of its handles, if it or a call in it gets or gives any.
     context
         Context variables for the job and those below.
     inherited, exported
@@ -244,6 +247,7 @@ class Job:
         "evaluation",
         "exported",
         "given",
+        "handles",
         "inherited",
         "key",
         "keys",
@@ -296,6 +300,7 @@ class Job:
         self.attempt = 1
         self.begun = 0
         self.shown = False
+        self.handles: JobHandles | None = None
         self.started = 0
         self.ended = 0
         self.context = context

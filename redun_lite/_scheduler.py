@@ -20,12 +20,14 @@ from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
 from ._fs import set_filesystem_finder
+from ._handle import set_state_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._merged import merged
 from ._plugins import backend_class, filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 
 if TYPE_CHECKING:
+    from ._async import EventLoopThread
     from ._job import Job
     from ._promise import Promise
 
@@ -73,6 +75,7 @@ class Scheduler:
         self.reporter = reporter
         self._repository = backend
         self._owns_repository = backend is None
+        self._event_loop: EventLoopThread | None = None
         self.executors: dict[str, Executor] = {}
         self.add_executor(executor or LocalExecutor("default"), name="default")
         self.add_executor(LocalExecutor("process", mode="process"))
@@ -112,8 +115,19 @@ class Scheduler:
             raise unknown_executor(name, list(self.executors))
         return executor
 
+    def event_loop(self) -> EventLoopThread:
+        """Return the thread on which async tasks run."""
+        if self._event_loop is None:
+            from ._async import EventLoopThread  # asyncio takes a while to import.
+
+            self._event_loop = EventLoopThread()
+        return self._event_loop
+
     def close(self) -> None:
         """Stop the executors' workers and close the repository."""
+        if self._event_loop is not None:
+            self._event_loop.stop()
+            self._event_loop = None
         for executor in self.executors.values():
             executor.stop()
         if self._repository is not None and self._owns_repository:
@@ -197,7 +211,7 @@ class Scheduler:
             self.reporter.started(engine, identity)
         status = FAILED
         previous = set_current_scheduler(self)
-        outer, _current.engine = getattr(_current, "engine", None), engine
+        outer, _current.engine = get_current_engine(), engine
         try:
             with _interrupts(engine):
                 result: T = engine.run(expr)
@@ -240,7 +254,7 @@ class Scheduler:
 
     def engine_of(self, job: Job | None) -> Engine:
         """Return the engine that a job belongs to, or for None the one that runs in this thread."""
-        engine: Any = job.run if job is not None else getattr(_current, "engine", None)
+        engine: Any = job.run if job is not None else get_current_engine()
         if engine is None:
             raise NoCurrentScheduler("no workflow runs here: this is for scheduler tasks")
         return engine  # type: ignore[no-any-return]
@@ -313,6 +327,21 @@ def get_current_scheduler(required: bool = True) -> Scheduler | None:
     if scheduler is None and required:
         raise NoCurrentScheduler("no scheduler runs here: make one with Scheduler()")
     return scheduler
+
+
+def _current_repository() -> Repository:
+    scheduler = get_current_scheduler()
+    assert scheduler is not None
+    return scheduler.backend
+
+
+set_state_finder(_current_repository)
+
+
+def get_current_engine() -> Engine | None:
+    """Return the engine that runs in this thread, if one does."""
+    engine: Engine | None = getattr(_current, "engine", None)
+    return engine
 
 
 def set_current_scheduler(scheduler: Scheduler | None) -> Scheduler | None:

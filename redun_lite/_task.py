@@ -204,9 +204,10 @@ class Task(Value, Generic[P, R]):
         self.script = script
         self.base_options: dict[str, Any] = options or {}
         self.has_lazy_options = holds_expressions(self.base_options)
-        self.exported = exported
+        self.exported = _exported_names(self.base_options, exported)
         self.call_options: dict[str, Any] = _NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()
+        self.wrapped: Task[Any, Any] | None = None
         self.parameters = Parameters(func, self.fullname, self._given)
         self.is_async = inspect.iscoroutinefunction(func)
         self.key = self._make_key()
@@ -229,8 +230,18 @@ class Task(Value, Generic[P, R]):
 
     @property
     def defined_in(self) -> str:
-        """The file that defines the task's function."""
+        """The file that defines the task's function; of a wrapper, that of what is wrapped."""
+        if self.wrapped is not None:
+            return self.wrapped.defined_in
         return str(inspect.unwrap(self.func).__code__.co_filename)
+
+    def rename(self, name: str, namespace: str) -> None:
+        """Give the task another name; whoever knows it by the old one does not find it any more."""
+        self.name = name
+        self.namespace = namespace
+        self.fullname = f"{namespace}.{name}" if namespace else name
+        self.parameters = Parameters(self.func, self.fullname, self._given)
+        self.key = self._make_key()
 
     def _make_key(self) -> bytes:
         code = ("source", self.source) if self.version is None else ("version", self.version)
@@ -323,7 +334,7 @@ class Task(Value, Generic[P, R]):
         changed: Task[P, R] = object.__new__(type(self))
         changed.__dict__.update(self.__dict__)
         changed.call_options = {**self.call_options, **options}
-        changed.call_exported = tuple(dict.fromkeys((*self.call_exported, *exported)))
+        changed.call_exported = _exported_names(options, (*self.call_exported, *exported))
         if "nout" in options:
             changed.nout = options["nout"]
         return changed
@@ -358,6 +369,13 @@ class Task(Value, Generic[P, R]):
     def parse_options(self, options: dict[str, Any]) -> TaskOptions:
         """Return evaluated options, parsed."""
         return TaskOptions(options, f"task {self.fullname}", self.parameters.names)
+
+
+def _exported_names(options: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the options that jobs below inherit; `prov=False` always is one."""
+    if options.get("prov") is False:
+        names = (*names, "prov")
+    return tuple(dict.fromkeys(names))
 
 
 class SchedulerTask(Task[P, R]):
@@ -513,6 +531,12 @@ class TaskRegistry:
             )
         self._tasks[task.fullname] = task
         self.version += 1
+
+    def remove(self, task: Task[Any, Any]) -> None:
+        """Forget a task."""
+        if self._tasks.get(task.fullname) is task:
+            del self._tasks[task.fullname]
+            self.version += 1
 
     def get(self, task_name: str) -> Task[Any, Any] | None:
         """Return the task of a full name, or None."""

@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from ._backlog import Backlog
 from ._db import now
 from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied
 from ._expr import dumps_expr, loads_expr
@@ -62,7 +63,7 @@ DEATH_INTERVAL = 0.5
 """Seconds after which a silent worker is looked at, whose death a process that it started hides."""
 
 # What a worker answers about a job.
-_RESULT, _ERROR, _UNKNOWN, _SKIPPED = range(4)
+_RESULT, _ERROR, _UNKNOWN, _SKIPPED, _BEGUN = range(5)
 
 
 class ProcessPool:
@@ -83,7 +84,8 @@ class ProcessPool:
         self._max_workers = max_workers
         self._fork = start_method == "fork"
         self._context: Any = multiprocessing.get_context(start_method)
-        self._backlog: deque[Job] = deque()
+        self._backlog = Backlog()
+        self._overdue: deque[Job] = deque()  # Running, and to be killed.
         self._workers: list[_Worker] = []
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_sender, False)
@@ -97,17 +99,17 @@ class ProcessPool:
         self._thread.start()
 
     def submit(self, job: Job) -> None:
-        self._backlog.append(job)
+        self._backlog.put(job)
         if self._asleep:
             self._wake()
 
     def withdraw(self) -> list[Job]:
-        jobs = []
-        while True:
-            try:
-                jobs.append(self._backlog.popleft())
-            except IndexError:
-                return jobs
+        return self._backlog.clear()
+
+    def abandon(self, job: Job) -> str:
+        self._overdue.append(job)
+        self._wake()
+        return "its process was killed"
 
     def stop(self) -> None:
         self._stopping = True
@@ -128,6 +130,7 @@ class ProcessPool:
     def _dispatch(self) -> None:
         while not self._stopping:
             try:
+                self._kill_overdue()
                 self._feed()
                 self._listen()
             except Exception as error:  # Whatever it is, jobs must not be waited for in vain.
@@ -138,14 +141,22 @@ class ProcessPool:
     def _give_up(self, reason: str) -> None:
         """Fail all jobs that are waiting or running."""
         self._stillborn = 0
-        jobs = list(self._backlog)
-        self._backlog.clear()
+        jobs = self._backlog.clear()
         for worker in self._workers:
             jobs += worker.sent.values()
             worker.kill()
         self._workers = []
         for job in jobs:
             job.run.complete(job, None, ExecutorError(f"executor {self._name!r}: {reason}"))
+
+    def _kill_overdue(self) -> None:
+        """Kill the workers whose jobs have run for too long."""
+        while self._overdue:
+            job = self._overdue.popleft()
+            for worker in list(self._workers):
+                if worker.sent.get(worker.running) is job:
+                    worker.process.kill()
+                    self._bury(worker)
 
     def _feed(self) -> None:
         """Send jobs to the workers, those with the fewest first; start workers if all are busy."""
@@ -164,17 +175,16 @@ class ProcessPool:
         messages = []
         is_busy = bool(worker.sent)
         for _ in range(count):
-            try:
-                job = self._backlog.popleft()
-            except IndexError:  # All sent, or withdrawn in the meantime.
+            job = self._backlog.take()
+            if job is None:  # All sent, or withdrawn in the meantime.
                 break
             if self._is_outdated(worker):
                 if worker.sent:
-                    self._backlog.appendleft(job)
+                    self._backlog.put_back(job)
                     worker.capacity = 0  # No more for it: it is replaced once it is done.
                     break
                 self._replace(worker)
-                self._backlog.appendleft(job)
+                self._backlog.put_back(job)
                 return
             try:
                 data = self._packed(job)
@@ -182,7 +192,7 @@ class ProcessPool:
                 job.run.complete(job, None, error)
                 continue
             if is_busy and worker.load + len(data) > MAX_BYTES_AHEAD:
-                self._backlog.appendleft(job)
+                self._backlog.put_back(job)
                 worker.capacity = len(worker.sent)  # No more before its next answer.
                 break
             messages.append(worker.take(job, data))
@@ -248,11 +258,15 @@ class ProcessPool:
 
     def _take_answers(self, worker: _Worker, answers: list[tuple[int, int, int, Any]]) -> None:
         for index, kind, started, data in answers:
+            if kind == _BEGUN:
+                if index in worker.sent:
+                    worker.sent[index].run.began(worker.sent[index])
+                continue
             job = worker.give_up(index)
             if job is None:
                 continue  # It was taken back.
             if kind == _SKIPPED:
-                self._backlog.append(job)
+                self._backlog.put(job)
             else:
                 job.started = started
                 self._pass_on(job, kind, data)
@@ -279,7 +293,8 @@ class ProcessPool:
         if idle:
             for worker in self._workers:
                 if len(worker.sent) > 1 and time.monotonic() - worker.heard >= RECALL_INTERVAL:
-                    self._backlog.extend(worker.take_back())
+                    for job in worker.take_back():
+                        self._backlog.put(job)
 
     def _start_worker(self) -> _Worker:
         worker = _Worker(self._context, self._name, [other.connection for other in self._workers])
@@ -306,7 +321,7 @@ class ProcessPool:
                 message = f"the process that ran {job.task_name} {death}"
                 job.run.complete(job, None, WorkerDied(message))
             else:
-                self._backlog.appendleft(job)
+                self._backlog.put_back(job)
         worker.connection.close()
         if running < 0:
             self._stillborn += 1
@@ -383,7 +398,9 @@ class _Worker:
         self.sent[index] = job
         self._sizes[index] = len(data)
         self.load += len(data)
-        return (index, task.fullname, task.key, task.load_module, task.defined_in, data)
+        is_timed = job.options is not None and job.options.timeout is not None
+        call = (task.fullname, task.key, task.load_module, task.defined_in, data)
+        return (index, is_timed, *call)
 
     def give_up(self, index: int) -> Job | None:
         """Count a job as no longer sent, and return it; None if it was not."""
@@ -468,13 +485,16 @@ def _work(
 def _run_jobs(outbox: _Outbox, board: Any, messages: list[tuple[Any, ...]]) -> None:
     """Run jobs in order, and answer."""
     outbox.start()
-    for index, fullname, key, module, file, data in messages:
+    for index, is_timed, fullname, key, module, file, data in messages:
         # First said, then asked, while `take_back` first forbids and then looks: so no job runs
         # here and is taken back, and one that neither side has is answered as skipped.
         board[0] = index
         if index >= board[1]:
             outbox.add((index, _SKIPPED, 0, None))
             continue
+        if is_timed:
+            outbox.add((index, _BEGUN, 0, None))
+            outbox.send()
         outbox.watch()
         started = now()
         kind, payload = _run_job(fullname, key, module, file, data)
