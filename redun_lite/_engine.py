@@ -388,8 +388,7 @@ class Engine:
     def _record_attempt(self, job: Job, error: BaseException | None) -> None:
         record = None
         if error is not None:
-            value = ErrorValue.from_error(error)
-            record = self._value_record(key_of(value), value)
+            record = self._error_record(ErrorValue.from_error(error))
         if not self._dryrun and job.options is not None and job.options.prov:
             self.repository.record_attempt(
                 AttemptRecord(job.number, job.attempt, job.started, now(), record)
@@ -449,6 +448,8 @@ class Engine:
                 if not job.shown:
                     job.shown = True
                     self._record_job(job, None)
+                elif job.stage == _REDUCE and job.cached is None and job.single_record is None:
+                    self._record_unfinished_call(job)
         self.repository.flush()
 
     # Evaluation
@@ -1069,7 +1070,7 @@ class Engine:
                     return self._recorded_node(job, cached, task_set)
                 single = ValueRecord(cached.digest, "", None, id=cached.single_id)
             else:
-                single = self._result_record(job, job.single)
+                single = job.single_record or self._result_record(job, job.single)
             result = self._value_record(result_key, value)
         node = CallNode(key, outcome, task_set)
         if self._dryrun or not _has_provenance(job):
@@ -1090,13 +1091,12 @@ class Engine:
 
     def _record_failed_call(self, job: Job, error: BaseException) -> None:
         assert job.task is not None and job.key is not None
-        value = ErrorValue.from_error(error)
-        record = self._value_record(key_of(value), value)
+        record = self._error_record(ErrorValue.from_error(error))
         calls = _calls_of(job.children)
         outcome = _outcome(digest(b"@error" + record.key), calls)
         # What the function returned is worth keeping even if it came to nothing.
-        single = None
-        if job.stage == _REDUCE and not job.task.is_async:
+        single = job.single_record
+        if single is None and job.stage == _REDUCE and not job.task.is_async:
             try:
                 single = self._result_record(job, job.single)
             except RedunLiteError:
@@ -1150,6 +1150,38 @@ class Engine:
         """End a job with an error that was handled in an earlier execution."""
         self._origins[id(error)] = (error, job.key or b"")
         self._fail(job, error)
+
+    def _record_unfinished_call(self, job: Job) -> None:
+        """Record what a function returned before that has come to a value.
+
+        If this process dies, the function need not run again.
+        """
+        assert job.task is not None and job.key is not None
+        if job.task.is_async or job.records is None or not _has_provenance(job):
+            return
+        try:
+            job.single_record = self._result_record(job, job.single)
+        except RedunLiteError:
+            return  # As the job's end will say.
+        record = self._error_record(_UNFINISHED)
+        outcome = _outcome(digest(b"@unfinished" + job.single_record.key), [])
+        node = CallNode(job.key, outcome, self._leaf_set(job.task))
+        self.repository.record_call(
+            CallRecord(
+                node,
+                job.task,
+                job.single_record,
+                record,
+                job.names,
+                job.records,
+                self._upstream_calls(job),
+                (),
+                job.started,
+            )
+        )
+
+    def _error_record(self, value: ErrorValue) -> ValueRecord:
+        return self._value_record(key_of(value), value)
 
     def _argument_records(self, job: Job) -> list[ValueRecord]:
         name = ""
@@ -1339,6 +1371,9 @@ class _Invalid:
 
 
 _INVALID = _Invalid()
+_UNFINISHED = ErrorValue(
+    "redun_lite.Unfinished", "the function has returned, what it led to has not ended", ""
+)
 
 
 def _outcome(result_key: bytes, calls: list[CallNode]) -> int:

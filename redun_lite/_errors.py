@@ -16,6 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _MOST_NAMES = 8  # More names than this, and a line is no longer read.
+_MOST_CHARACTERS = 60  # The same for a value.
+_MOST_LINES = 12  # Lines of a script's standard error that its error shows.
+_LONGEST_LINE = 500  # Characters of each.
 
 
 class RedunLiteError(Exception):
@@ -172,6 +175,37 @@ class ResultError(ExecutorError):
     """
 
 
+class ScriptError(RedunLiteError):
+    """A script ended with another exit status than 0.
+
+    Its text is one line that says which script and how it ended, and below it the last lines of
+    what the script wrote to standard error: they most often say why.  `log JOB` shows all that was
+    kept.  Status 127 means that a program was not found.
+
+    Parameters
+    ----------
+    message
+        Which script, and how it ended.
+    returncode
+        Exit status, or minus the number of the signal that ended it.
+    stdout, stderr
+        The end of what it wrote.
+    """
+
+    def __init__(
+        self, message: str, returncode: int = 1, stdout: bytes = b"", stderr: bytes = b""
+    ) -> None:
+        super().__init__(message, returncode, stdout, stderr)
+        self.message = message
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def __str__(self) -> str:
+        lines = self.stderr.decode("utf-8", "replace").splitlines()[-_MOST_LINES:]
+        return "\n".join([self.message, *(line[-_LONGEST_LINE:] for line in lines)])
+
+
 class DryRunResult(RedunLiteError):
     """A dry run met a job that is not cached, so a real run would run it.
 
@@ -192,6 +226,19 @@ class FileSystemError(RedunLiteError):
     Most often the URL's scheme belongs to no file system that is known: the message lists those
     that are.  Mend the scheme, or install the package that provides it.
     """
+
+
+def shorten(value: object) -> str:
+    """Return how a value looks in an error's line: its repr, without the middle of a long one.
+
+    >>> shorten(list(range(1000)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    from reprlib import Repr
+
+    short = Repr()
+    short.maxstring = short.maxother = _MOST_CHARACTERS
+    return short.repr(value)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

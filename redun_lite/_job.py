@@ -212,8 +212,8 @@ class Job:
         The evaluation of an equal call, if that is waited for instead.
     cached
         The recorded call whose first result is replayed, if one is.
-    single
-        What the function returned.
+    single, single_record
+        What the function returned, and what is recorded of it if that was early.
     children
         The evaluations of task calls that its result led to, in the order in which they came up.
     scope
@@ -262,6 +262,7 @@ class Job:
         "scope",
         "shown",
         "single",
+        "single_record",
         "stage",
         "started",
         "status",
@@ -293,6 +294,7 @@ class Job:
         self.leader: TaskEvaluation | None = None
         self.cached: CachedCall | None = None
         self.single: Any = None
+        self.single_record: ValueRecord | None = None
         self.children: list[TaskEvaluation] | None = None
         self.scope: dict[int, Evaluation] | None = None
         self.used: dict[bytes, TaskCode] | None = None

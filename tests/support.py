@@ -6,7 +6,9 @@ A test that depends on what happens at the same time does not sleep and hope: it
 
 from __future__ import annotations
 
+import doctest
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -139,6 +141,26 @@ def notes(path: Any) -> list[str]:
     return Path(path).read_text().splitlines() if os.path.exists(path) else []
 
 
+def run_examples(text: str, name: str, names: Any = ()) -> None:
+    """Run the `>>>` examples in a docstring or a page of Markdown, one after the other.
+
+    Doctest itself looks for those of functions and classes only, and a task is neither.
+
+    Parameters
+    ----------
+    names
+        What the examples can refer to.
+    """
+    text = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)  # Else a fence ends expected output.
+    test = doctest.DocTestParser().get_doctest(text, dict(names), name, name, 0)
+    assert test.examples, f"{name} has no examples"
+    report: list[str] = []
+    doctest.DocTestRunner(
+        verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    ).run(test, out=report.append)
+    assert not report, "".join(report)
+
+
 def python(
     *arguments: Any, check: bool = True, folder: Any = None, **environ: str
 ) -> subprocess.CompletedProcess[str]:
@@ -179,6 +201,11 @@ _REFERENCES = [
     ("subvalue", "parent_id", "value"),
     ("subvalue", "child_id", "value"),
     ("file", "value_id", "value"),
+    ("attempt", "job_id", "job"),
+    ("attempt", "error_id", "value"),
+    ("execution", "parent_job_id", "job"),
+    ("handle_edge", "parent_id", "handle_state"),
+    ("handle_edge", "child_id", "handle_state"),
 ]
 
 
@@ -239,4 +266,41 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
         assert task in members[task_set], f"call {call} does not know its own task"
     for call, child in find("SELECT call_id, child_id FROM call_child"):
         assert sets[child] <= sets[call], f"call {call} does not know the tasks below"
+    audit_attempts(find)
+    audit_tags(find)
     find("ROLLBACK")
+
+
+def audit_attempts(find: Callable[[str], list[Any]]) -> None:
+    """Check that the attempts at a job come one after the other, each but the last with an error."""
+    attempts = defaultdict(list)
+    for job, *attempt in find(
+        "SELECT job_id, number, started, ended, error_id FROM attempt ORDER BY job_id, number"
+    ):
+        attempts[job].append(attempt)
+    jobs = {job: rest for job, *rest in find("SELECT id, status, started, ended FROM job")}
+    for job, rows in attempts.items():
+        assert [number for number, *_ in rows] == list(range(1, len(rows) + 1)), f"job {job}"
+        times = [time for _, started, ended, _ in rows for time in (started, ended)]
+        assert times == sorted(times), f"the attempts at job {job} overlap"
+        assert all(error is not None for *_, error in rows[:-1]), f"job {job} was tried in vain"
+        status, started, ended = jobs[job]
+        assert started == times[0], f"job {job} starts with its first attempt"
+        assert ended is None or ended >= times[-1], f"job {job} ended before its last attempt"
+        succeeded = rows[-1][-1] is None
+        assert status != "DONE" or succeeded, f"job {job} is done, its last attempt failed"
+
+
+def audit_tags(find: Callable[[str], list[Any]]) -> None:
+    """Check that every tag is on something that is recorded."""
+    known = {uuid for (uuid,) in find("SELECT uuid FROM execution")}
+    known.update(
+        f"{uuid[:8]}-{job & 0xFFFFFFFF}"
+        for uuid, job in find(
+            "SELECT uuid, job.id FROM job JOIN execution ON execution.id = job.id >> 32"
+        )
+    )
+    for table in ("task", "value"):
+        known.update(digest.hex() for (digest,) in find(f"SELECT digest FROM {table}"))
+    for entity, key in find("SELECT entity, key FROM tag"):
+        assert entity in known, f"tag {key} is on {entity}, which is nothing recorded"

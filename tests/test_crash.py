@@ -181,15 +181,15 @@ def crash(lab, kind, n, executor, flush_interval):
 
 
 def committed(lab):
-    """Return which functions have ended, as the database says."""
+    """Return which functions have returned, as the database says."""
     arguments = {}
-    for job, fullname, type_name, data in lab.query(
-        "SELECT job.id, fullname, value_type.name, data FROM job "
-        "JOIN task ON task.id = job.task_id JOIN argument ON argument.call_id = job.call_id "
+    for call, fullname, type_name, data in lab.query(
+        "SELECT call.id, fullname, value_type.name, data FROM call "
+        "JOIN task ON task.id = call.task_id JOIN argument ON argument.call_id = call.id "
         "JOIN value ON value.id = value_id JOIN value_type ON value_type.id = type_id "
-        "WHERE status = 'DONE' ORDER BY job.id, position"
+        "WHERE single_id IS NOT NULL ORDER BY call.id, position"
     ):
-        arguments.setdefault((job, fullname), []).append(load_value(type_name, data))
+        arguments.setdefault((call, fullname), []).append(load_value(type_name, data))
     return {
         f"{fullname.rpartition('.')[2]} {identity(tuple(args))}"
         for (_, fullname), args in arguments.items()

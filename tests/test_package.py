@@ -13,11 +13,19 @@ import zipapp
 from pathlib import Path
 
 import pytest
+from support import run_examples
 
 import redun_lite
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "redun_lite"
+for name in redun_lite.__all__:
+    getattr(redun_lite, name)  # Which defines the tasks of the package.
+PACKAGE_TASKS = [
+    task
+    for task in redun_lite.get_task_registry()
+    if task.func.__module__.startswith("redun_lite.")
+]
 CORE = sorted(path for path in PACKAGE.rglob("*.py") if "contrib" not in path.parts)
 WORKFLOW = """\
 import sys
@@ -219,3 +227,12 @@ def test_the_version_is_said_without_the_engine():
     shown = run_python("-c", script, cwd=ROOT, path=ROOT).stdout.splitlines()
     assert shown[0] == f"redun_lite {redun_lite.__version__}"
     assert json.loads(shown[1]) == []
+
+
+@pytest.mark.parametrize(
+    "task",
+    [task for task in PACKAGE_TASKS if task.__doc__ and ">>>" in task.__doc__],
+    ids=lambda task: task.fullname,
+)
+def test_the_examples_in_the_docstrings_of_tasks_hold(task):
+    run_examples(task.__doc__, task.fullname, vars(sys.modules[task.func.__module__]))
