@@ -100,7 +100,8 @@ def throw(error: Exception) -> Any:
     >>> run(cond(True, "fine", throw(ValueError("never raised"))))
     'fine'
     """
-    if not isinstance(error, BaseException):
+    is_class = isinstance(error, type) and issubclass(error, BaseException)
+    if not (is_class or isinstance(error, BaseException)):
         raise TaskError(f"throw takes an exception, not {error!r}")
     raise error
 
@@ -149,13 +150,11 @@ def catch(
     engine.expect_errors(place)
 
     def handle(error: BaseException) -> Any:
-        if isinstance(error, Exception):
-            return scheduler.evaluate(catch_args, parent_job).then(
-                lambda pairs: handle_with(error, pairs)
-            )
-        return _rejected(error)
+        return scheduler.evaluate(catch_args, parent_job).then(
+            lambda pairs: handle_with(error, pairs)
+        )
 
-    def handle_with(error: Exception, pairs: tuple[Any, ...]) -> Any:
+    def handle_with(error: BaseException, pairs: tuple[Any, ...]) -> Any:
         for classes, recover in zip(pairs[::2], pairs[1::2]):
             _check_handler("catch", classes, recover)
             if isinstance(error, classes):
@@ -165,11 +164,11 @@ def catch(
                 )
         return _rejected(error)
 
-    def succeeded(error: Exception, value: Any) -> Any:
+    def succeeded(error: BaseException, value: Any) -> Any:
         engine.errors_handled(place, [error])
         return value
 
-    def failed(error: Exception, other: BaseException) -> Any:
+    def failed(error: BaseException, other: BaseException) -> Any:
         engine.error_replaced(place, error, other)
         return _rejected(other)
 
@@ -242,7 +241,9 @@ def catch_all(
 
     def outcome_of(leaf: Any) -> Any:
         promise = promises.get(id(leaf))
-        return leaf if promise is None else promise.error or promise.value
+        if promise is None:
+            return leaf
+        return promise.value if promise.error is None else promise.error
 
     def finish(_: Any) -> Any:
         errors = [promise.error for promise in promises.values() if promise.error is not None]

@@ -251,6 +251,11 @@ SELECT task.digest FROM task_set_member JOIN task ON task.id = task_set_member.t
 WHERE task_set_member.task_set_id = ?
 """
 SELECT_HANDLED = "SELECT key, error FROM handled WHERE place = ?"
+COUNT_JOBS = """
+SELECT task.fullname, job.status, count(*) FROM job JOIN task ON task.id = job.task_id
+WHERE job.id >> 32 = (SELECT max(id) FROM execution WHERE parent_job_id IS NULL)
+GROUP BY task.fullname, job.status
+"""
 SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({keys})"
 SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({keys})"
 INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
@@ -540,6 +545,12 @@ class Repository:
             self.sync()
         return are_valid(self._reader, states)
 
+    def job_counts(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs the last execution had, by full name of the task and status."""
+        self.sync()
+        rows = self._reader.execute(COUNT_JOBS)
+        return {(fullname, status): count for fullname, status, count in rows}
+
     # Recording
 
     def remember(self, record: ValueRecord) -> None:
@@ -604,12 +615,18 @@ class Repository:
         self._batch.handled.append((place, call_key, error))
 
     def record_handles(self, change: HandleChange, at_once: bool = False) -> None:
-        """Add what a job does to handles; `at_once`: commit it, if it makes any state invalid."""
+        """Add what a job does to handles.
+
+        With `at_once`, it is committed on return if it makes any state invalid.  In any case it is
+        soon, so that other processes see it in the order in which it happens.
+        """
         wait = at_once and would_invalidate(self._reader, change)
         self._batch.handles.append(change)
         self._are_handles_pending = True
         if wait:
             self.sync()
+        else:
+            self.flush()
 
     def record_task(self, code: TaskCode) -> None:
         """Add a task that sets of tasks refer to."""

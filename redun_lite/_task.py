@@ -538,6 +538,16 @@ class TaskRegistry:
             del self._tasks[task.fullname]
             self.version += 1
 
+    def snapshot(self) -> dict[str, Task[Any, Any]]:
+        """Return the tasks as they are, for `restore`."""
+        return dict(self._tasks)
+
+    def restore(self, tasks: dict[str, Task[Any, Any]]) -> None:
+        """Return to what a snapshot holds."""
+        self._tasks.clear()
+        self._tasks.update(tasks)
+        self.version += 1
+
     def get(self, task_name: str) -> Task[Any, Any] | None:
         """Return the task of a full name, or None."""
         return self._tasks.get(task_name)

@@ -22,11 +22,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 def fresh_tasks():
     """Forget the tasks and the namespace that a test has set."""
     registry = get_task_registry()
-    known, space = dict(registry._tasks), get_current_namespace()
+    known, space = registry.snapshot(), get_current_namespace()
     yield
-    registry._tasks.clear()
-    registry._tasks.update(known)
-    registry.version += 1
+    registry.restore(known)
     namespace(space)
 
 
