@@ -209,13 +209,24 @@ class CachedCall(NamedTuple):
 class Batch:
     """What is written in one transaction."""
 
-    __slots__ = ("attempts", "calls", "executions", "handled", "handles", "jobs", "tags", "tasks")
+    __slots__ = (
+        "attempts",
+        "calls",
+        "executions",
+        "handled",
+        "handles",
+        "jobs",
+        "tags",
+        "tasks",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.attempts: list[AttemptRecord] = []
         self.handled: list[tuple[bytes, bytes, bytes]] = []
         self.handles: list[HandleChange] = []
         self.tasks: list[TaskCode] = []
+        self.values: list[ValueRecord] = []
         self.calls: list[CallRecord] = []
         self.jobs: list[JobRecord] = []
         self.tags: list[tuple[str, str, str]] = []
@@ -231,6 +242,7 @@ class Batch:
             or self.handled
             or self.handles
             or self.tasks
+            or self.values
         )
 
 
@@ -251,11 +263,18 @@ SELECT task.digest FROM task_set_member JOIN task ON task.id = task_set_member.t
 WHERE task_set_member.task_set_id = ?
 """
 SELECT_HANDLED = "SELECT key, error FROM handled WHERE place = ?"
+EXECUTION_BY_UUID = "SELECT id FROM execution WHERE uuid = ?"
 COUNT_JOBS = """
+WITH RECURSIVE part (id) AS (
+    SELECT max(id) FROM execution WHERE parent_job_id IS NULL
+    UNION
+    SELECT execution.id FROM execution JOIN part ON execution.parent_job_id >> 32 = part.id
+)
 SELECT task.fullname, job.status, count(*) FROM job JOIN task ON task.id = job.task_id
-WHERE job.id >> 32 = (SELECT max(id) FROM execution WHERE parent_job_id IS NULL)
+WHERE job.id >> 32 IN (SELECT id FROM part)
 GROUP BY task.fullname, job.status
 """
+COUNT_MEMBERS = "SELECT count(*) FROM task_set_member WHERE task_set_id = ?"
 SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({keys})"
 SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({keys})"
 INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
@@ -540,13 +559,16 @@ class Repository:
         return rows
 
     def are_states_valid(self, states: Sequence[str]) -> bool:
-        """Say whether all states of calls that handles went through are known and valid."""
+        """Say whether all states of handles are known, and those of calls among them valid."""
         if self._are_handles_pending:
             self.sync()
         return are_valid(self._reader, states)
 
     def job_counts(self) -> dict[tuple[str, str], int]:
-        """Return how many jobs the last execution had, by full name of the task and status."""
+        """Return how many jobs the last execution had, by full name of the task and status.
+
+        Those of executions that are part of it count as well.
+        """
         self.sync()
         rows = self._reader.execute(COUNT_JOBS)
         return {(fullname, status): count for fullname, status, count in rows}
@@ -589,6 +611,11 @@ class Repository:
         row = (uuid, json.dumps(argv), started, host, pid, started, parent_job)
         return self._writer.start_execution(row)
 
+    def find_execution(self, uuid: str) -> int | None:
+        """Return the id of an execution, or None if it is not recorded here."""
+        row = self._reader.execute(EXECUTION_BY_UUID, (uuid,)).fetchone()
+        return None if row is None else int(row[0])
+
     def end_execution(self, execution_id: int, status: str) -> None:
         """Record that an execution has ended, and wait until that is committed."""
         ended = now()
@@ -627,6 +654,10 @@ class Repository:
             self.sync()
         else:
             self.flush()
+
+    def record_value(self, value: ValueRecord) -> None:
+        """Add a value that need not belong to any call."""
+        self._batch.values.append(value)
 
     def record_task(self, code: TaskCode) -> None:
         """Add a task that sets of tasks refer to."""
@@ -785,7 +816,7 @@ class _Writer:
         for change in batch.handles:
             write_change(connection, change)
         calls = batch.calls
-        values = [call.result for call in calls]
+        values = batch.values + [call.result for call in calls]
         values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
         values += [call.single for call in calls if call.single is not None]
         values += chain.from_iterable(call.arguments for call in calls)
@@ -841,6 +872,9 @@ class _Writer:
                 "SELECT ?, id FROM task WHERE digest = ?",
                 [(task_set.id, key) for key in task_set.tasks],
             )
+            (members,) = connection.execute(COUNT_MEMBERS, (task_set.id,)).fetchone()
+            if members != len(task_set.tasks):  # A shallow replay would miss a change of the rest.
+                raise RepositoryError(f"{self._path}: tasks of a call are not recorded")
         assert task_set.id is not None
         return task_set.id
 

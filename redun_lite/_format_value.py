@@ -212,6 +212,12 @@ def _composite_elements(value: Composite, depth: int) -> Elements:
         return f"{error}(", _each([attributes["message"]], depth), ")"
     if _is_external(value):
         return f"{name}(", _external_elements(attributes), ")"
+    if value.name == "redun_lite._handle:restore_handle":
+        cls, state = value.args
+        name = cls.name.rpartition(":")[2].rpartition(".")[2]
+        recorded = dict(state.entries)
+        shown = {key: str(recorded[key]) for key in ("fullname", "hash")}
+        return f"{name}(", _external_elements(shown), ")"
     public = {key: part for key, part in attributes.items() if not key.startswith("_")}
     return (
         f"{name}(",

@@ -142,6 +142,20 @@ CREATE TABLE handled (               -- errors that a catch has handled
     error BLOB NOT NULL,             -- the exception, pickled
     PRIMARY KEY (place, key)
 ) WITHOUT ROWID;
+CREATE TABLE handle_state (          -- a state of what a handle stands for; see `_handle_states`
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,
+    fullname TEXT NOT NULL,          -- of the handle
+    kind TEXT NOT NULL,              -- new fork call merge
+    valid INTEGER,                   -- whether what a call did still stands; NULL: no call gave it
+    execution_id INTEGER             -- the last one that made or replayed it
+);
+CREATE TABLE handle_edge (           -- from a state to one that was derived from it
+    parent_id INTEGER NOT NULL,
+    child_id INTEGER NOT NULL,
+    PRIMARY KEY (parent_id, child_id)
+) WITHOUT ROWID;
+CREATE INDEX handle_edge_child ON handle_edge (child_id);
 """
 
 MIGRATIONS = [_VERSION_1, _VERSION_2]
