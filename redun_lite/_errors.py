@@ -228,6 +228,17 @@ class FileSystemError(RedunLiteError):
     """
 
 
+def unpicklable(name: str, message: str) -> ResultError:
+    """Return what stands for an error that cannot be pickled.
+
+    Parameters
+    ----------
+    name, message
+        Its class and its text.
+    """
+    return ResultError(f"{name}: {message} (the error itself could not be pickled)")
+
+
 def shorten(value: object) -> str:
     """Return how a value looks in an error's line: its repr, without the middle of a long one.
 

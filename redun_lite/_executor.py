@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 from ._backlog import Backlog
 from ._db import now
 from ._errors import ConfigError, ExecutorError, suggest
+from ._job import current
 
 if TYPE_CHECKING:
     from ._async import EventLoopThread
@@ -115,6 +116,14 @@ class Executor:
         """
         return "what it returns later is dropped"
 
+    def interrupt(self, job: Job) -> None:
+        """Let a job that runs others come to an end soon; must not block.
+
+        Called for jobs of tasks that evaluate others while their function runs, when the engine
+        starts nothing more.  Where the function runs in a thread of this process, it can ask
+        `job.run.wants(job)` itself.
+        """
+
     def withdraw(self) -> list[Job]:
         """Give back the jobs that have not begun, which then never come back as done."""
         return []
@@ -123,7 +132,9 @@ class Executor:
 class LocalExecutor(Executor):
     """Runs jobs on this machine, in threads or in processes.
 
-    A script is processes of its own in either mode.
+    A script is processes of its own in either mode.  A task that runs a scheduler (`subrun`) has
+    processes that were started afresh, since one that is forked cannot use the repository: SQLite
+    would take over what locks this process happens to hold, and never let go of them.
 
     Parameters
     ----------
@@ -131,7 +142,7 @@ class LocalExecutor(Executor):
         "thread" or "process".
     max_workers
         Most workers at a time; they are started as they are needed.  In the mode "process" as many
-        scripts may run besides.
+        scripts may run besides, and as many schedulers.
     start_method
         How processes start: "fork", "spawn" or "forkserver".
     """
@@ -164,6 +175,7 @@ class LocalExecutor(Executor):
         self.start_method = start_method
         self._pool: Pool | None = None
         self._script_pool: ThreadPool | None = None
+        self._fresh_pool: Pool | None = None  # Of processes that are not forked.
 
     tells_start = True
 
@@ -179,13 +191,33 @@ class LocalExecutor(Executor):
             return "its coroutine was cancelled"
         if job.task.script and self._script_pool is not None:
             return self._script_pool.abandon(job)
-        return self._pool.abandon(job) if self._pool is not None else super().abandon(job)
+        pool = self._pool_of(job)
+        return pool.abandon(job) if pool is not None else super().abandon(job)
+
+    def interrupt(self, job: Job) -> None:
+        pool = self._pool_of(job)
+        if pool is not None:
+            pool.interrupt(job)
 
     def submit(self, job: Job) -> None:
-        pool = self._pool
+        pool = self._pool_of(job)
         if pool is None:
-            pool = self._pool = self._make_pool()
+            if self._needs_fresh(job):
+                from ._workers import ProcessPool
+
+                pool = self._fresh_pool = ProcessPool(self.name, self.max_workers, "spawn")
+            else:
+                pool = self._pool = self._make_pool()
         pool.submit(job)
+
+    def _pool_of(self, job: Job) -> Pool | None:
+        return self._fresh_pool if self._needs_fresh(job) else self._pool
+
+    def _needs_fresh(self, job: Job) -> bool:
+        """Say whether a job needs a process that is not forked."""
+        assert job.task is not None
+        forks = self.mode == "process" and self.start_method == "fork"
+        return forks and job.task.evaluates_within
 
     def submit_script(self, job: Job) -> None:
         pool = self._script_pool
@@ -201,7 +233,7 @@ class LocalExecutor(Executor):
         pool.submit(job)
 
     def withdraw(self) -> list[Job]:
-        pools = {self._pool, self._script_pool} - {None}
+        pools = {self._pool, self._script_pool, self._fresh_pool} - {None}
         return [job for pool in pools if pool is not None for job in pool.withdraw()]
 
     def _make_pool(self) -> Pool:
@@ -212,10 +244,10 @@ class LocalExecutor(Executor):
         return ProcessPool(self.name, self.max_workers, self.start_method)
 
     def stop(self) -> None:
-        for pool in {self._pool, self._script_pool}:
+        for pool in {self._pool, self._script_pool, self._fresh_pool}:
             if pool is not None:
                 pool.stop()
-        self._pool = self._script_pool = None
+        self._pool = self._script_pool = self._fresh_pool = None
 
 
 class Pool(Protocol):
@@ -229,6 +261,9 @@ class Pool(Protocol):
 
     def abandon(self, job: Job) -> str:
         """Stop a job that runs, if possible; say what becomes of it."""
+
+    def interrupt(self, job: Job) -> None:
+        """Let a job that runs others come to an end soon."""
 
     def stop(self) -> None:
         """End idle workers at once, and the others after what they are running."""
@@ -287,6 +322,9 @@ class ThreadPool:
         self._grow()
         return "its thread cannot be stopped and is left to itself"
 
+    def interrupt(self, job: Job) -> None:
+        pass  # Its function sees for itself; see `_job.current`.
+
     def stop(self) -> None:
         for _ in self._threads:
             self._queue.put(False)
@@ -311,6 +349,8 @@ class ThreadPool:
             function = self._script_function(job) if task.script else task.func
             if job.options.timeout is not None:
                 job.run.began(job)
+            if task.evaluates_within:
+                current.job = job
             try:
                 result = function(*job.args, **job.kwargs or {})
             except BaseException as error:
@@ -325,6 +365,8 @@ class ThreadPool:
             if job in self._abandoned:
                 self._abandoned.discard(job)
                 return
+            if task.evaluates_within:
+                current.job = None
             del job, task, function
 
     def _script_function(self, job: Job) -> Callable[..., Any]:
@@ -374,6 +416,9 @@ class AliasExecutor(Executor):
 
     def abandon(self, job: Job) -> str:
         return self._resolve().abandon(job)
+
+    def interrupt(self, job: Job) -> None:
+        self._resolve().interrupt(job)
 
     @property
     def tells_start(self) -> bool:  # type: ignore[override]

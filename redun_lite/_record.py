@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._db import ValueRecord
-from ._errors import HashError
+from ._errors import HashError, ScriptError
 from ._expr import dumps_expr, loads_expr
+from ._handle import Handle
 from ._hash import global_name, is_flat, key_of
 from ._value import PICKLE_PROTOCOL, Value, get_type_registry, iter_nested
 
@@ -33,6 +34,11 @@ class ErrorValue(Value):
         Its text.
     traceback
         The traceback as Python prints it, with the user's frames only.
+
+    Attributes
+    ----------
+    stdout, stderr
+        Of the error of a script, the end of what that wrote; other errors have none.
     """
 
     type_name = "redun_lite.ErrorValue"
@@ -46,10 +52,43 @@ class ErrorValue(Value):
     def from_error(cls, error: BaseException) -> ErrorValue:
         """Return what is to be recorded of an error."""
         name = global_name(type(error)).replace(":", ".")
-        return cls(name, message_of(error), format_traceback(error))
+        value = cls(name, message_of(error), format_traceback(error))
+        if isinstance(error, ScriptError):
+            value.__dict__.update(stdout=error.stdout, stderr=error.stderr)
+        return value
 
     def __repr__(self) -> str:
         return f"{self.error_type.rpartition('.')[2]}({self.message!r})"
+
+
+class ScriptResult(Value):
+    """The result of a script, together with what it wrote that is no part of that.
+
+    It is recorded as what the job returned, while the job's result is `value`.  So what a script
+    wrote to standard error can be looked up, and does not make its result another one.
+
+    Parameters
+    ----------
+    value
+        The result.
+    stdout, stderr
+        The end of what the script wrote; `stdout` is empty where it is the result.
+    """
+
+    type_name = "redun_lite.ScriptResult"
+
+    def __init__(self, value: Any, stdout: bytes, stderr: bytes) -> None:
+        self.value = value
+        self.stdout = stdout
+        self.stderr = stderr
+
+    def is_valid(self) -> bool:
+        return get_type_registry().is_valid_nested(self.value)
+
+    def iter_subvalues(self) -> Iterator[Any]:
+        if isinstance(self.value, Value):
+            yield self.value
+        yield from get_type_registry().iter_subvalues(self.value)
 
 
 def message_of(error: BaseException) -> str:
@@ -141,7 +180,9 @@ def make_value_record(key: bytes, value: Any) -> ValueRecord:
     except Exception as error:  # The author's own hooks may raise anything.
         reason = f"{type(value).__name__} cannot be stored ({type(error).__name__}: {error})"
         raise HashError(reason) from error
-    path = getattr(value, "path", None) if isinstance(value, Value) else None
+    # Not of a handle, which would open what it stands for to be asked.
+    has_path = isinstance(value, Value) and not isinstance(value, Handle)
+    path = getattr(value, "path", None) if has_path else None
     return ValueRecord(
         key,
         registry.get_type_name(type(value)),
