@@ -9,12 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar, cast
 
-from ._errors import HashError, TaskError
-from ._expr import Expression, SchedulerExpression, expressions_in, format_expr, key_of_expr
+from ._errors import HashError, TaskError, unpicklable
+from ._expr import (
+    Expression,
+    SchedulerExpression,
+    dumps_expr,
+    expressions_in,
+    format_expr,
+    key_of_expr,
+)
 from ._hash import digest, key_of
 from ._job import Job
 from ._options import parse_tags
 from ._promise import Promise, Queue
+from ._record import message_of
 from ._scheduler import Scheduler, get_current_engine
 from ._task import PartialTask, QuotedExpression, Task, quote, scheduler_task, task
 from ._value import Value, map_nested
@@ -147,7 +155,7 @@ def catch(
         _check_handler("catch", classes, recover)
     engine = scheduler.engine_of(parent_job)
     place = _place_of(expr)
-    engine.expect_errors(place)
+    inside = engine.expecting_errors(place, parent_job)
 
     def handle(error: BaseException) -> Any:
         return scheduler.evaluate(catch_args, parent_job).then(
@@ -158,7 +166,7 @@ def catch(
         for classes, recover in zip(pairs[::2], pairs[1::2]):
             _check_handler("catch", classes, recover)
             if isinstance(error, classes):
-                recovery = scheduler.evaluate(recover(error), parent_job)
+                recovery = scheduler.evaluate(recover(_storable(error)), parent_job)
                 return recovery.then(
                     lambda value: succeeded(error, value), lambda other: failed(error, other)
                 )
@@ -172,7 +180,17 @@ def catch(
         engine.error_replaced(place, error, other)
         return _rejected(other)
 
-    return scheduler.evaluate(expr, parent_job).then(None, handle)
+    return scheduler.evaluate(expr, inside).then(None, handle)
+
+
+def _storable(error: BaseException) -> BaseException:
+    """Return an error as a task can be given it: in words if it cannot be stored."""
+    try:
+        key_of_expr(error)
+        dumps_expr(error)
+    except Exception:
+        return unpicklable(type(error).__qualname__, message_of(error))
+    return error
 
 
 def _place_of(expr: Any) -> bytes:
@@ -243,7 +261,7 @@ def catch_all(
         promise = promises.get(id(leaf))
         if promise is None:
             return leaf
-        return promise.value if promise.error is None else promise.error
+        return promise.value if promise.error is None else _storable(promise.error)
 
     def finish(_: Any) -> Any:
         errors = [promise.error for promise in promises.values() if promise.error is not None]
@@ -472,6 +490,9 @@ def join_thread(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, threa
         return scheduler.engine_of(parent_job).threads[joined.key][joined.number]
 
     return scheduler.evaluate(thread, parent_job).then(join)
+
+
+join_thread.depends_on_run = True  # What was forked is not below the call that joins it.
 
 
 # Options and provenance for all that an expression leads to

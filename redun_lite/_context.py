@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast, overload
 
 from ._errors import ContextError, TaskError, suggest
 from ._expr import Expression, key_of_expr
+from ._hash import digest
 from ._merged import merged
 from ._task import scheduler_task
 
@@ -26,20 +27,33 @@ class Context:
         Nested dicts.
     key
         What tells it from others in an execution; empty for that of the execution itself.
+    errors
+        Errors that are replayed, by the key of the call that raised them: around is a catch that
+        has handled them before.
     """
 
-    __slots__ = ("key", "variables")
+    __slots__ = ("errors", "key", "variables")
 
-    def __init__(self, variables: dict[str, Any], key: bytes = b"") -> None:
+    def __init__(
+        self,
+        variables: dict[str, Any],
+        key: bytes = b"",
+        errors: dict[bytes, BaseException] | None = None,
+    ) -> None:
         self.variables = variables
         self.key = key
+        self.errors = errors
 
     def updated(self, variables: Any) -> Context:
         """Return the context with other variables; nested dicts are merged."""
         if not isinstance(variables, dict):
             raise TaskError(f"update_context takes a dict of variables, not {variables!r}")
         both = merged(self.variables, variables)
-        return Context(both, key_of_expr(both))
+        return Context(both, digest(self.key + key_of_expr(both)), self.errors)
+
+    def expecting(self, place: bytes, errors: dict[bytes, BaseException]) -> Context:
+        """Return the context in which errors are replayed that were handled at a place."""
+        return Context(self.variables, digest(self.key + place), {**(self.errors or {}), **errors})
 
 
 _MISSING: Any = object()
@@ -59,6 +73,9 @@ def context_task(
             lambda path: scheduler.evaluate(look_up(path), parent_job)
         )
     return look_up(var_path)
+
+
+context_task.depends_on_run = True  # The context is no part of any key.
 
 
 @overload

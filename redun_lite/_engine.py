@@ -18,6 +18,7 @@ promise settles (`_finish`).
 
 from __future__ import annotations
 
+import copy
 import gc
 import queue
 import random
@@ -29,7 +30,7 @@ from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, Callable
 
-from ._context import Context, context_task
+from ._context import Context
 from ._db import (
     FLUSH_INTERVAL,
     AttemptRecord,
@@ -45,6 +46,7 @@ from ._db import (
 from ._errors import (
     CyclicDependency,
     DryRunResult,
+    ExecutorError,
     HashError,
     RedunLiteError,
     TaskError,
@@ -88,6 +90,7 @@ from ._options import (
     CacheResult,
     CacheScope,
     holds_expressions,
+    parse_tags,
 )
 from ._promise import Promise
 from ._record import ErrorValue, ScriptResult, has_hooks, load_value, make_value_record
@@ -139,6 +142,8 @@ class Engine:
         Is shown what happens.
     scheduler
         What scheduler tasks are given.
+    exported
+        Options that jobs outside any other inherit.
     """
 
     def __init__(
@@ -154,6 +159,7 @@ class Engine:
         reporter: Reporter | None = None,
         scheduler: Any = None,
         execution_uuid: str = "",
+        exported: dict[str, Any] | None = None,
     ) -> None:
         self.repository = repository
         self.ready: deque[Evaluation] = deque()
@@ -177,6 +183,8 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self.execution_uuid = execution_uuid
+        self.exported = exported
+        self.used: dict[bytes, TaskCode] = {}  # Tasks that took part outside any job, by key.
         self.single: Any = None  # What is evaluated, as what a job has returned is.
         self.handles = RunHandles(execution_id)
         self._registry = get_task_registry()
@@ -195,8 +203,8 @@ class Engine:
         self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
         self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
-        self._handled: dict[bytes, BaseException] = {}  # Errors to replay, by evaluation key.
         self._origins: dict[int, tuple[BaseException, bytes]] = {}  # Errors by id: whose they are.
+        self._replayed: set[int] = set()  # Ids of errors that came from the repository.
         # Errors by id: those whose handlers raised them, each with where it was handled.
         self._replaced: dict[int, list[tuple[bytes, BaseException]]] = {}
 
@@ -323,6 +331,19 @@ class Engine:
                 for waiting in self._limits.startable():
                     self._launch(waiting)
 
+    def wants(self, job: Job) -> bool:
+        """Say, in any thread, whether a job that runs is still waited for, and may start others."""
+        return not self._interrupted and job.stage == _RUN and job.status is RUNNING
+
+    def arguments_below(self, job: Job) -> dict[str, Any]:
+        """Return the arguments for `Scheduler.run` by which another engine goes on below a job."""
+        return {
+            "cache": self._cache,
+            "context": job.context.variables,
+            "options": self._overrides,
+            "exported": job.exported,
+        }
+
     def cancelled(self, job: Job) -> None:
         """Take note that a job was cancelled while it ran."""
         self._leave_executor(job)
@@ -396,8 +417,8 @@ class Engine:
 
     def _fail_run(self, job: Job, error: BaseException) -> None:
         """Fail a job whose own function raised."""
-        if job.key is not None and isinstance(error, Exception):
-            self._origins[id(error)] = (error, job.key)
+        if job.key is not None and _keeps_error(job, error):
+            self._origins.setdefault(id(error), (error, job.key))
         self._fail(job, error)
 
     def _drain(self) -> None:
@@ -407,6 +428,10 @@ class Engine:
         for job in list(self.awaiting):
             assert job.options is not None
             self._executors[job.options.executor].abandon(job)
+        for job in self.open:
+            if job.stage == _RUN and job.task is not None and job.task.evaluates_within:
+                assert job.options is not None
+                self._executors[job.options.executor].interrupt(job)
         if self._reporter is not None and self._in_flight:
             self._reporter.draining(self)
         while self._in_flight:
@@ -440,6 +465,8 @@ class Engine:
         self._equal.clear()
         self.single = None
         self._origins.clear()
+        self._replayed.clear()
+        self._replaced.clear()
 
     def _flush(self) -> None:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
@@ -563,8 +590,7 @@ class Engine:
         """Call a scheduler task; it may return a promise, or an expression to evaluate."""
         try:
             task = self._registry.find(expr.task_name)
-            if node.parent is not None:
-                self.note_use(node.parent, task.code)
+            self.note_use(node.parent, task.code)
             outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
         except Exception as error:
             node.reject(_without_engine_frames(error))
@@ -579,8 +605,14 @@ class Engine:
         """Return the context variables of a job, or of the execution."""
         return (self._context if job is None else job.context).variables
 
-    def note_use(self, job: Job, code: TaskCode) -> None:
-        """Take note that what a job comes to depends on a task that is none of its children."""
+    def note_use(self, job: Job | None, code: TaskCode) -> None:
+        """Take note that what a job comes to depends on a task that is none of its children.
+
+        Without a job, it is what the whole run comes to.
+        """
+        if job is None or not job.number:
+            self.used[code.key] = code
+            return
         if job.used is None:
             job.used = {}
         job.used[code.key] = code
@@ -651,6 +683,9 @@ class Engine:
             job.context = job.context.updated(variables)
             self._set_options(job, task, expr)
             job.given = task.parameters.given(expr.args, expr.kwargs)
+        except HashError as error:
+            self._fail(job, error.within(f"context of {job.task_name}"))
+            return
         except Exception as error:
             self._fail(job, error)
             return
@@ -763,10 +798,10 @@ class Engine:
         """End a job as the equal job did."""
         leader = job.leader
         assert leader is not None
+        job.evaluation.call = leader.call
         if leader._error is not None:
             self._fail(job, leader._error)
             return
-        job.evaluation.call = leader.call
         job.status = CACHED
         job.started = job.ended = now()
         self._settle(job, leader._value)
@@ -787,14 +822,13 @@ class Engine:
         options = job.options
         assert options is not None
         job.started = now()
-        is_async = job.task is not None and job.task.is_async
-        shallow = options.check_valid is CacheCheckValid.SHALLOW or is_async
+        assert job.task is not None
+        shallow = options.check_valid is CacheCheckValid.SHALLOW or job.task.is_async
         if shallow and options.allows(CacheResult.ULTIMATE):
             for cached in calls:
                 if self._replay_ultimate(job, cached):
                     return True
-        # What an async task has awaited is not in its first result.
-        if is_async or not options.allows(CacheResult.SINGLE):
+        if job.task.evaluates_within or not options.allows(CacheResult.SINGLE):
             return False
         for cached in calls:
             single = self._load_valid(cached.type_name, cached.data)
@@ -810,9 +844,10 @@ class Engine:
         task_set = self.repository.look_up_task_set(cached.task_set_id)
         if self._registry_version != self._registry.version:
             self._registry_version = self._registry.version
-            self._current_tasks = frozenset(task.key for task in self._registry)
-        # The context is no part of the key, so what came of it cannot be taken as a whole.
-        if not task_set.tasks <= self._current_tasks or context_task.key in task_set.tasks:
+            self._current_tasks = frozenset(
+                task.key for task in self._registry if not task.depends_on_run
+            )
+        if not task_set.tasks <= self._current_tasks:
             return False
         _, type_name, data = self.repository.look_up_value(cached.result_id)
         value = self._load_valid(type_name, data)
@@ -850,8 +885,9 @@ class Engine:
         except HashError as error:
             self._fail(job, error)
             return
-        if self._handled and job.key in self._handled:
-            self._replay_error(job, self._handled[job.key])
+        errors = job.context.errors
+        if errors is not None and job.key in errors and _may_replay(job):
+            self._replay_error(job, errors[job.key])
             return
         self._acquire(job)
 
@@ -985,16 +1021,19 @@ class Engine:
 
     def _fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
-        job.status = FAILED
+        is_replayed = id(error) in self._replayed
+        job.status = CACHED if is_replayed else FAILED
         job.ended = now()
         job.started = job.started or job.ended
-        self.counts[FAILED] += 1
-        if len(self.failed) < _MAX_SHOWN_FAILED:
+        self.counts[job.status] += 1
+        if not is_replayed and len(self.failed) < _MAX_SHOWN_FAILED:
             self.failed.append(job)
         self.open.pop(job, None)
         if job.task is not None:
-            if job.records is not None:
+            if job.records is not None and not is_replayed:
                 self._record_failed_call(job, error)
+            elif job.evaluation.call is None:
+                self._note_failed_call(job)
             self._record_job(job, job.ended)
         if self._reporter is not None:
             self._reporter.job_ended(job, error)
@@ -1009,7 +1048,7 @@ class Engine:
         self.repository.record_job(
             JobRecord(
                 job.number,
-                None if parent is None else parent.number,
+                parent.number or None if parent is not None else None,
                 job.task,
                 job.evaluation.call,
                 job.status,
@@ -1028,9 +1067,10 @@ class Engine:
             return
         record = self.repository.record_tag
         if tags:
-            identity = key_of_expr(value).hex()
+            key = key_of_expr(value)
+            self.repository.record_value(self._value_record(key, value))
             for name, content in tags:
-                record(identity, name, content)
+                record(key.hex(), name, content)
         for name, content in job_tags:
             record(self.execution_uuid if job is None else self.job_id(job), name, content)
         for name, content in execution_tags:
@@ -1040,7 +1080,10 @@ class Engine:
         assert job.task is not None and job.options is not None
         for key, value in job.options.tags:
             self.repository.record_tag(self.job_id(job), key, value)
-            self.repository.record_tag(job.task.hash, key, value)
+        own = job.task.base_options.get("tags")
+        if own is not None and not holds_expressions({"tags": own}):
+            for key, value in parse_tags(own, job.task_name):
+                self.repository.record_tag(job.task.hash, key, value)
 
     def job_id(self, job: Job) -> str:
         """Return how people call a job."""
@@ -1053,7 +1096,7 @@ class Engine:
         cached = job.cached
         assert task is not None and key is not None and job.keys is not None
         children = job.children
-        if children is None and job.scope is None:
+        if children is None and job.scope is None and job.used is None:
             task_set = self._leaf_set(task)
             if cached is not None:
                 return self._recorded_node(job, cached, task_set)
@@ -1064,7 +1107,10 @@ class Engine:
             calls = _calls_of(children)
             task_set = self._task_set(job, calls)
             result_key = self._result_key(job, value)
-            outcome = _outcome(result_key, calls)
+            # What a script wrote tells two runs apart as well.
+            told = job.single if type(job.single) is ScriptResult else None
+            told_key = result_key if told is None else self._result_key(job, told)
+            outcome = _outcome(told_key, calls, task_set)
             if cached is not None:
                 if cached.outcome == outcome:
                     return self._recorded_node(job, cached, task_set)
@@ -1073,7 +1119,10 @@ class Engine:
                 single = job.single_record or self._result_record(job, job.single)
             result = self._value_record(result_key, value)
         node = CallNode(key, outcome, task_set)
-        if self._dryrun or not _has_provenance(job):
+        if not _has_provenance(job):
+            self._note_unrecorded(task)
+            return node
+        if self._dryrun:
             return node
         call = CallRecord(
             node,
@@ -1093,15 +1142,16 @@ class Engine:
         assert job.task is not None and job.key is not None
         record = self._error_record(ErrorValue.from_error(error))
         calls = _calls_of(job.children)
-        outcome = _outcome(digest(b"@error" + record.key), calls)
+        task_set = self._task_set(job, calls)
+        outcome = _outcome(digest(b"@error" + record.key), calls, task_set)
         # What the function returned is worth keeping even if it came to nothing.
         single = job.single_record
-        if single is None and job.stage == _REDUCE and not job.task.is_async:
+        if single is None and job.stage == _REDUCE and not job.task.evaluates_within:
             try:
                 single = self._result_record(job, job.single)
             except RedunLiteError:
                 pass  # That may be why the job fails.
-        node = CallNode(job.key, outcome, self._task_set(job, calls))
+        node = CallNode(job.key, outcome, task_set)
         call = CallRecord(
             node,
             job.task,
@@ -1113,21 +1163,51 @@ class Engine:
             calls,
             job.started,
         )
-        if not self._dryrun and _has_provenance(job):
+        job.evaluation.call = node
+        if not _has_provenance(job):
+            self._note_unrecorded(job.task)
+        elif not self._dryrun:
             self.repository.record_call(call)
-            job.evaluation.call = node
+
+    def _note_failed_call(self, job: Job) -> None:
+        """Let the jobs above know the tasks of one that failed before it had a key.
+
+        What they come to, if they handle the error, depends on those tasks all the same.
+        """
+        assert job.task is not None
+        self._note_unrecorded(job.task)
+        task_set = self._task_set(job, _calls_of(job.children))
+        job.evaluation.call = CallNode(job.key or b"", 0, task_set)
 
     # Handled errors
 
-    def expect_errors(self, key: bytes) -> None:
-        """Let errors be replayed that were handled at the same place in an earlier execution."""
-        if self._cache:
-            for call_key, data in self.repository.look_up_handled(key):
-                try:
-                    error = loads_expr(data)
-                except Exception:
-                    continue  # Its class is gone: as good as not recorded.
-                self._handled.setdefault(call_key, error)
+    def expecting_errors(self, place: bytes, parent: Job | None) -> Job | None:
+        """Return the job in whose scope to evaluate what a catch at a place is given.
+
+        If an earlier execution has handled errors there, it is a stand-in for the job: those below
+        it replay the errors, and share nothing with equal ones elsewhere, which do not.
+        """
+        if not self._cache:
+            return parent
+        errors = {}
+        for call_key, data in self.repository.look_up_handled(place):
+            try:
+                errors[call_key] = loads_expr(data)
+            except Exception:
+                continue  # Its class is gone: as good as not recorded.
+        if not errors:
+            return parent
+        if parent is None:
+            stand_in = Job(TaskEvaluation(self, _ROOT, None), 0, self._context)
+        else:
+            if parent.children is None:
+                parent.children = []
+            if parent.used is None:
+                parent.used = {}
+            stand_in = copy.copy(parent)
+        stand_in.scope = dict((self._scope if parent is None else parent.scope) or {})
+        stand_in.context = stand_in.context.expecting(place, errors)
+        return stand_in
 
     def errors_handled(self, key: bytes, errors: Iterable[BaseException]) -> None:
         """Record that errors were handled, so that they need not come up again."""
@@ -1149,6 +1229,7 @@ class Engine:
     def _replay_error(self, job: Job, error: BaseException) -> None:
         """End a job with an error that was handled in an earlier execution."""
         self._origins[id(error)] = (error, job.key or b"")
+        self._replayed.add(id(error))
         self._fail(job, error)
 
     def _record_unfinished_call(self, job: Job) -> None:
@@ -1157,15 +1238,16 @@ class Engine:
         If this process dies, the function need not run again.
         """
         assert job.task is not None and job.key is not None
-        if job.task.is_async or job.records is None or not _has_provenance(job):
+        if job.task.evaluates_within or job.records is None or not _has_provenance(job):
             return
         try:
             job.single_record = self._result_record(job, job.single)
         except RedunLiteError:
             return  # As the job's end will say.
         record = self._error_record(_UNFINISHED)
-        outcome = _outcome(digest(b"@unfinished" + job.single_record.key), [])
-        node = CallNode(job.key, outcome, self._leaf_set(job.task))
+        task_set = self._leaf_set(job.task)
+        outcome = _outcome(digest(b"@unfinished" + job.single_record.key), [], task_set)
+        node = CallNode(job.key, outcome, task_set)
         self.repository.record_call(
             CallRecord(
                 node,
@@ -1218,6 +1300,11 @@ class Engine:
         if job.upstreams is None:
             return []
         return [_source_calls(evaluations) for evaluations in job.upstreams]
+
+    def _note_unrecorded(self, task: Task[Any, Any]) -> None:
+        """Record the task of a job that is not: the sets of tasks of those above refer to it."""
+        if task.key not in self._used_sets:
+            self._used_set(task.code)
 
     def _used_set(self, code: TaskCode) -> TaskSet:
         """Return the set of one task that has no job of its own."""
@@ -1300,8 +1387,6 @@ class Engine:
 
     def _awaited_by(self, node: Evaluation) -> Evaluation | None:
         """Return an evaluation that another one waits for."""
-        value: Any
-        scope = node.parent
         if isinstance(node, TaskEvaluation):
             job = node.job
             if job is None:
@@ -1310,18 +1395,36 @@ class Engine:
                 return job.leader
             if job.stage == _RUN:
                 return next((one for one in (job.scope or {}).values() if not one._settled), None)
-            value = job.values
             if job.stage == _REDUCE:
-                value, scope = job.single, job
-        else:
-            expr: Any = node.expr
-            value = node.whole if isinstance(node, NestedEvaluation) else (expr.args, expr.kwargs)
-        evaluations = self._scope if scope is None else scope.scope or {}
+                return self._pending_in(job.single, job)
+            given = (job.values, job.unsettled_options, node.expr.options.get(CONTEXT_OPTION))
+            return self._pending_in(given, node.parent) or self._pending_in(given, job)
+        assert isinstance(node, (OperatorEvaluation, NestedEvaluation))
+        return _first_pending(node.sources_in)
+
+    def _pending_in(self, value: Any, scope: Job | None) -> Evaluation | None:
+        """Return an evaluation in a scope that a value waits for."""
+        evaluations = (self._scope if scope is None else scope.scope) or {}
         for expr in expressions_in(value):
             evaluation = evaluations.get(id(expr))
             if evaluation is not None and not evaluation._settled:
                 return evaluation
         return None
+
+
+def _first_pending(promises: Iterable[Promise[Any]]) -> Evaluation | None:
+    """Return an evaluation that is not settled among those that some promises are made of."""
+    seen: set[int] = set()
+    stack = list(promises)[::-1]
+    while stack:
+        promise = stack.pop()
+        if promise.is_settled or id(promise) in seen:
+            continue
+        if isinstance(promise, Evaluation):
+            return promise
+        seen.add(id(promise))
+        stack.extend(promise.sources())
+    return None
 
 
 def _hand_over(job: Job, executor: Executor) -> None:
@@ -1371,17 +1474,20 @@ class _Invalid:
 
 
 _INVALID = _Invalid()
+_ROOT: TaskExpression[Any] = TaskExpression("redun_lite.catch")  # Stands for what runs a catch.
 _UNFINISHED = ErrorValue(
     "redun_lite.Unfinished", "the function has returned, what it led to has not ended", ""
 )
 
 
-def _outcome(result_key: bytes, calls: list[CallNode]) -> int:
-    """Return the 64 bits that tell apart equal calls which came out differently."""
-    if calls:
-        below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
-        result_key = digest(result_key + b"".join(sorted(below)))
-    return int.from_bytes(result_key[:8], "little", signed=True)
+def _outcome(result_key: bytes, calls: list[CallNode], task_set: TaskSet) -> int:
+    """Return the 64 bits that tell apart equal calls which came out differently.
+
+    The set of tasks is part of it, since it may hold some that have no calls: scheduler tasks.
+    """
+    below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
+    whole = digest(result_key + b"".join(sorted(below)) + task_set.digest)
+    return int.from_bytes(whole[:8], "little", signed=True)
 
 
 def _calls_of(evaluations: list[TaskEvaluation] | None) -> list[CallNode]:
@@ -1413,6 +1519,27 @@ def _has_provenance(job: Job) -> bool:
     """Say whether a job is recorded."""
     options = job.options
     return options is None or options.prov
+
+
+def _may_replay(job: Job) -> bool:
+    """Say whether an error that a job raised in an earlier execution may be taken for it.
+
+    Whoever asks for retries says that errors come and go.
+    """
+    options = job.options
+    assert options is not None
+    cached = options.cache_scope is CacheScope.BACKEND and options.allows(CacheResult.SINGLE)
+    return cached and options.retries == 0
+
+
+def _keeps_error(job: Job, error: BaseException) -> bool:
+    """Say whether an error of a job's function follows from the job's key, so that it is kept."""
+    assert job.task is not None
+    if isinstance(error, ExecutorError) or not isinstance(error, Exception):
+        return False  # It says more of the time and the place than of the task.
+    # What was evaluated within is no part of its key; an async task may have awaited nothing.
+    within = job.task.evaluates_within and (job.scope or not job.task.is_async)
+    return _may_replay(job) and not within
 
 
 class _Began(Notice):

@@ -72,16 +72,22 @@ class Expression(Generic[T]):
 
     def __bool__(self) -> bool:
         raise ExpressionError(
-            f"the truth of {self!r} is not known yet: pass it to a task that decides and returns "
-            "one call or another"
+            f"the truth of {self!r} is not known yet: use cond(condition, then, else), or pass it "
+            "to a task that decides"
+        )
+
+    def __format__(self, format_spec: str) -> str:
+        raise ExpressionError(
+            f"the text of {self!r} is not known yet: pass it to a task that makes the text "
+            "(for what it looks like as an expression, write {expr!r})"
         )
 
     def __iter__(self) -> Iterator[Any]:
         length = getattr(self, "length", None)
         if length is None:
             raise ExpressionError(
-                f"the length of {self!r} is not known yet: give its task nout=N, or pass it to a "
-                "task that iterates"
+                f"the length of {self!r} is not known yet: apply a task to each item with map_, "
+                "give its task nout=N, or pass it to a task that iterates"
             )
         return (self[i] for i in range(length))
 

@@ -38,6 +38,7 @@ MAX_VALUE_SIZE = 1_000_000
 MAX_LINE_SIZE = 20_000
 """Bytes of the longest value that is read to be shown within a line."""
 
+_FIRST_WITH_ATTEMPTS = 2  # Schema version that has the table.
 _MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
 _MAX_SIBLINGS = 12  # Calls of one task by one job that are listed one by one.
 _MAX_EXCEPTIONS = 5  # Of more siblings, those that failed or did not end which are listed.
@@ -141,6 +142,15 @@ class ArgumentRow(NamedTuple):
     call_id: int
     name: str
     value: ValueRow
+
+
+class AttemptRow(NamedTuple):
+    """An attempt at a job."""
+
+    number: int
+    started: int
+    ended: int
+    error: ValueRow | None
 
 
 class SiblingGroup(NamedTuple):
@@ -267,11 +277,23 @@ SELECT call.id, {_VALUE_COLUMNS}
 FROM call JOIN value ON value.id = call.result_id JOIN value_type ON value_type.id = value.type_id
 WHERE call.id IN ({{ids}})
 """
+SCRIPT_RESULTS = f"""
+SELECT call.id, {_VALUE_COLUMNS}
+FROM call JOIN value ON value.id = call.single_id JOIN value_type ON value_type.id = value.type_id
+WHERE value_type.name = 'redun_lite.ScriptResult' AND call.id IN ({{ids}})
+"""
 ARGUMENTS = f"""
 SELECT argument.call_id, argument.name, {_VALUE_COLUMNS}
 FROM argument JOIN value ON value.id = argument.value_id
     JOIN value_type ON value_type.id = value.type_id
 WHERE argument.call_id IN ({{ids}}) ORDER BY argument.call_id, argument.position
+"""
+
+ATTEMPTS = f"""
+SELECT attempt.number, attempt.started, attempt.ended, {_VALUE_COLUMNS}
+FROM attempt LEFT JOIN value ON value.id = attempt.error_id
+    LEFT JOIN value_type ON value_type.id = value.type_id
+WHERE attempt.job_id = ? ORDER BY attempt.number
 """
 
 TAGS = "SELECT entity, key, value FROM tag WHERE entity IN ({ids}) ORDER BY key, value"
@@ -392,6 +414,15 @@ class History:
             above.append(job)
         return above
 
+    def attempts(self, job: JobRow) -> list[AttemptRow]:
+        """Return the attempts at a job, if there was more than one."""
+        if self.version < _FIRST_WITH_ATTEMPTS:
+            return []
+        return [
+            AttemptRow(number, started, ended, None if value[0] is None else ValueRow(*value))
+            for number, started, ended, *value in self._rows(ATTEMPTS, MAX_LINE_SIZE, job.id)
+        ]
+
     def job_id(self, job: JobRow) -> str:
         """Return how a job is called, which `find` understands."""
         return format_job_id(self.execution(job.execution_id).uuid, job.number)
@@ -500,6 +531,12 @@ class History:
         """Return what calls came to, or their errors, by the calls' row ids."""
         rows = self._rows_in(RESULTS, list(call_ids), max_size)
         return {call_id: ValueRow(*value) for call_id, *value in rows}
+
+    def script_result(self, call: CallRow) -> ValueRow | None:
+        """Return the `ScriptResult` that a call's script ended with, if there is one."""
+        for _, *value in self._rows_in(SCRIPT_RESULTS, [call.id], MAX_VALUE_SIZE):
+            return ValueRow(*value)
+        return None
 
     def value(self, value_id: int, max_size: int = MAX_VALUE_SIZE) -> ValueRow:
         """Return a value by its row id."""

@@ -311,6 +311,14 @@ def lines(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, _array(value)))
 
 
+def json_or_text(value: Any) -> Any:
+    """Convert JSON text to what it says, and leave other text as it is."""
+    try:
+        return _json(value)
+    except _BadJSON:
+        return value
+
+
 def json_object(value: Any) -> dict[str, Any]:
     """Convert JSON text to the object it holds; the `dict` kind of `Section.parse`."""
     found = _json(value)

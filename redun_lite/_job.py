@@ -9,6 +9,7 @@ starts and goes when it ends.
 from __future__ import annotations
 
 import copy
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._expr import ValueExpression
@@ -37,6 +38,8 @@ class Run(Protocol):
     """The engine, as evaluations see it."""
 
     ready: Any
+    exported: dict[str, Any] | None
+    """Options that jobs outside any other inherit."""
 
     def advance(self, node: Evaluation) -> None:
         """Take the next step of an evaluation that has all it waited for."""
@@ -188,6 +191,7 @@ class Job:
         The promise of its result.
     number
         Its row id: the execution's id and its number therein, in the order in which jobs start.
+        Zero is no job: what stands around all of them, where a job is asked for.
     task, options
         The task called, and its options for this call.
     status
@@ -306,7 +310,7 @@ class Job:
         self.started = 0
         self.ended = 0
         self.context = context
-        self.inherited: dict[str, Any] | None = None if parent is None else parent.exported
+        self.inherited: dict[str, Any] | None = (self.run if parent is None else parent).exported
         self.exported: dict[str, Any] | None = self.inherited
 
     @property
@@ -341,6 +345,14 @@ class Job:
 
     def __repr__(self) -> str:
         return f"Job({self.number}, {self.task_name}, {self.status})"
+
+
+class _Current(threading.local):
+    job: Job | None = None
+
+
+current = _Current()
+"""Its `job` is the one whose function runs in this thread, if that evaluates others within."""
 
 
 class JobInfo(Value):

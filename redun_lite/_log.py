@@ -205,11 +205,20 @@ class _Log:
         if job.call_id is not None:
             call = history.call(job.call_id)
             lines.append(self._field("Call", call.digest.hex()[:8]))
-            lines += [*self._tag_fields(job_id), *self._call_body(call)]
+            lines += [*self._tag_fields(job_id), *self._attempts(job), *self._call_body(call)]
         children = history.children(job)
         if children:
             lines += ["", self._heading("Led to"), *self._entries(children, execution.uuid)]
         return [*lines, "", *self._source(task)]
+
+    def _attempts(self, job: JobRow) -> list[str]:
+        """Return a line for each attempt at a job, if there was more than one."""
+        attempts = self._history.attempts(job)
+        lines = ["", self._heading("Attempts")] if attempts else []
+        for number, started, ended, error in attempts:
+            outcome = "done" if error is None else _stored(error, self._width)
+            lines.append(f"  {number:>2}  {_duration(started, ended):>8}  {outcome}")
+        return lines
 
     # Calls, values, tasks
 
@@ -236,13 +245,27 @@ class _Log:
             digest = self._palette.paint(argument.value.digest.hex()[:8], "faint")
             lines.append(f"  {digest}  {one_line(argument.name)} = {first}")
             lines += [f"            {line}" for line in more]
-        error = _traceback(result)
+        error = _attributes(result, "redun_lite._record:ErrorValue")
         if error is not None:
-            return [*lines, "", self._heading("Error"), *_indented(error)]
+            told = _indented(str(error.get("traceback", "")))
+            return [*lines, "", self._heading("Error"), *told, *self._written(error)]
         digest = self._palette.paint(result.digest.hex()[:8], "faint")
         first, *more = self._block(result)
         lines += ["", self._heading("Result"), f"  {digest}  {first}"]
-        return lines + [f"            {line}" for line in more]
+        lines += [f"            {line}" for line in more]
+        ended = self._history.script_result(call)
+        written = _attributes(ended, "redun_lite._record:ScriptResult") if ended else None
+        return lines + self._written(written or {})
+
+    def _written(self, attributes: dict[str, Any]) -> list[str]:
+        """Return the lines that a script has written, as far as they are among the attributes."""
+        lines: list[str] = []
+        for name, heading in (("stdout", "Standard output"), ("stderr", "Standard error")):
+            data = attributes.get(name)
+            if isinstance(data, bytes) and data:
+                text = data.decode("utf-8", "replace")
+                lines += ["", self._heading(heading), *_indented(text)]
+        return lines
 
     def _block(self, value: ValueRow) -> list[str]:
         return format_stored_block(value.type_name, value.size, value.data, self._width - 12)
@@ -329,17 +352,17 @@ def _folded(first: JobRow, counts: dict[str, int]) -> str:
     return f"{one_line(first.task_name)} ×{total}  ({parts})"
 
 
-def _traceback(value: ValueRow) -> str | None:
-    """Return the traceback of a stored error, or None if the value is none."""
+def _attributes(value: ValueRow, class_name: str) -> dict[str, Any] | None:
+    """Return the attributes of a stored value, or None if it is of another class."""
     if value.data is None:
         return None
     try:
-        error = load_safely(value.data)
+        loaded = load_safely(value.data)
     except Exception:  # It may be broken in any way.
         return None
-    if not isinstance(error, Composite) or error.name != "redun_lite._record:ErrorValue":
+    if not isinstance(loaded, Composite) or loaded.name != class_name:
         return None
-    return str(error.attributes.get("traceback", ""))
+    return loaded.attributes
 
 
 def _indented(text: str) -> list[str]:

@@ -28,6 +28,7 @@ from ._display import (
     format_job_id,
     format_job_line,
     format_job_table,
+    one_line,
     use_colour,
 )
 from ._format_value import format_value
@@ -41,7 +42,7 @@ REDRAW_INTERVAL = 0.1
 """Seconds between two drawings of the live line."""
 
 _RATE_WINDOW = 10.0  # Seconds over which the rate is taken.
-_MAX_FAILURES = 50  # Failures that are shown one by one.
+_MAX_FAILURES = 50  # Failures that are shown one by one, and as many attempts that are repeated.
 _KEPT_FAILURES = 1000  # The last failures, among which is the one that ends a run.
 _BURST = 100  # Job lines that may come at once,
 _LINES_PER_SECOND = 5  # and how many more over time.
@@ -102,6 +103,7 @@ class _CountingReporter(SilentReporter):
         self._by_task: dict[str, dict[str, int]] = {status: {} for status in STATUSES}
         self._running: dict[Job, None] = {}  # Started and not ended, the oldest first.
         self._shown_failures = 0
+        self._retries = 0
         self._next = 0.0
 
     def job_started(self, job: Job) -> None:
@@ -114,6 +116,16 @@ class _CountingReporter(SilentReporter):
         self._running.pop(job, None)
         if error is not None:
             super().job_ended(job, error)
+
+    def job_retried(self, job: Job, error: BaseException, delay: float) -> None:
+        self._running.pop(job, None)
+        self._retries += 1
+        if self._retries <= _MAX_FAILURES:
+            why = one_line(format_value(error))
+            again = f"attempt {job.attempt + 1} in {format_duration(delay)}"
+            self._write(f"{self._job_line('RETRY', job, RUNNING)}  {why}; {again}")
+        elif self._retries == _MAX_FAILURES + 1:
+            self._write("… further retries are not shown")
 
     def ended(self, engine: Any, status: str) -> None:
         cancelled = self._by_task[CANCELLED]
@@ -134,6 +146,8 @@ class _CountingReporter(SilentReporter):
 
     def _failed(self, failure: Failure) -> None:
         super()._failed(failure)
+        if failure.job.status == CACHED:
+            return  # An earlier execution has met the error, and handled it.
         self._shown_failures += 1
         if self._shown_failures <= _MAX_FAILURES:
             self._write(self._job_line("FAIL", failure.job, FAILED))
@@ -192,7 +206,7 @@ class PlainReporter(_CountingReporter):
 
     def job_ended(self, job: Job, error: BaseException | None = None) -> None:
         super().job_ended(job, error)
-        if error is None and self._show_jobs:
+        if self._show_jobs and (error is None or job.status == CACHED):
             self._show_job(job.status, job, job.status)
 
     def _show_job(self, word: str, job: Job, status: str) -> None:

@@ -160,7 +160,7 @@ class Promise(Generic[T]):
         A callback that returns a promise is waited for; one that raises rejects.  Without a
         callback for it, the outcome is passed on.
         """
-        continued = _Continuation(self._queue, on_value, on_error)
+        continued = _Continuation(self, on_value, on_error)
         self.add_waiter(continued)
         return continued
 
@@ -196,18 +196,18 @@ class _Continuation(Promise[Any]):
 
     def __init__(
         self,
-        queue: Queue,
+        awaited: Promise[Any],
         on_value: Callable[[Any], Any] | None,
         on_error: Callable[[BaseException], Any] | None,
     ) -> None:
-        super().__init__(queue)
+        super().__init__(awaited._queue)
         self._on_value = on_value
         self._on_error = on_error
-        self._awaited: Promise[Any] | None = None
+        self._awaited = awaited
         self._followed: Promise[Any] | None = None
 
     def sources(self) -> Iterable[Promise[Any]]:
-        return [one for one in (self._awaited, self._followed) if one is not None]
+        return [self._awaited] if self._followed is None else [self._awaited, self._followed]
 
     def _follow(self, outcome: Any) -> None:
         if isinstance(outcome, Promise):
@@ -215,12 +215,10 @@ class _Continuation(Promise[Any]):
         super()._follow(outcome)
 
     def on_settled(self, promise: Promise[Any]) -> None:
-        self._awaited = promise
         self._queue.append(self)
 
     def resume(self) -> None:
         awaited = self._awaited
-        assert awaited is not None
         error = awaited._error
         try:
             if error is not None:

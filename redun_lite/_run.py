@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 from ._arguments import help_lines, parse_arguments, takes_option
 from ._config import Config
 from ._display import one_line, printable
-from ._errors import DryRunResult, RedunLiteError, UsageError
+from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import format_traceback
 from ._scheduler import Scheduler
@@ -322,7 +322,8 @@ def _explain(error: BaseException, reporter: SilentReporter) -> None:
     """Show the user's part of the traceback, and the chain of tasks that it happened in."""
     text = format_traceback(error)
     if isinstance(error, RedunLiteError) and not text.startswith("Traceback"):
-        text = f"error: {one_line(str(error))}"
+        lines = str(error).splitlines() if isinstance(error, ScriptError) else [str(error)]
+        text = "\n".join(["error: " + one_line(lines[0]), *lines[1:]])
     lines = ["", *text.splitlines()]
     failure = reporter.failure(error)
     if failure is not None:

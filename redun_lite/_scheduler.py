@@ -19,6 +19,7 @@ from ._engine import Engine
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
+from ._federation import federation_of
 from ._fs import set_filesystem_finder
 from ._handle import set_state_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
@@ -79,7 +80,8 @@ class Scheduler:
         self.executors: dict[str, Executor] = {}
         self.add_executor(executor or LocalExecutor("default"), name="default")
         self.add_executor(LocalExecutor("process", mode="process"))
-        for name, section in self.config.executors.items():
+        executors, self.federated_tasks = federation_of(self.config, reserved=self.executors)
+        for name, section in executors.items():
             if name != "default" or executor is None:
                 self.add_executor(make_executor(section, self))
 
@@ -152,6 +154,8 @@ class Scheduler:
         context: dict[str, Any] | None = None,
         execution_id: str | None = None,
         options: dict[str, Any] | None = None,
+        exported: dict[str, Any] | None = None,
+        parent_job: int | None = None,
     ) -> T:
         """Evaluate an expression, or a nested value that holds some, and return its value.
 
@@ -173,6 +177,10 @@ class Scheduler:
             UUID for the execution, in place of a random one.
         options
             Task options that win over all others.
+        exported
+            Task options that all jobs inherit, as if a job around them exported these.
+        parent_job
+            Row id of the job, in this repository, that the execution is a part of.
 
         Raises
         ------
@@ -191,7 +199,7 @@ class Scheduler:
         if not dryrun:
             shown = format_expr(expr)[:_MAX_SHOWN]
             argv = exec_argv if exec_argv is not None else ["scheduler.run", shown]
-            row_id = repository.start_execution(identity, argv, now())
+            row_id = repository.start_execution(identity, argv, now(), parent_job)
             for key, value in tags:
                 repository.record_tag(identity, key, value)
         engine = Engine(
@@ -206,6 +214,7 @@ class Scheduler:
             reporter=self.reporter,
             scheduler=self,
             execution_uuid=identity,
+            exported=exported,
         )
         if self.reporter is not None:
             self.reporter.started(engine, identity)

@@ -176,6 +176,9 @@ class Task(Value, Generic[P, R]):
     """
 
     type_name = "redun_lite.Task"
+    depends_on_run = False
+    """Whether what it comes to follows from more than its code and arguments: then no call above
+    it is replayed as a whole."""
     _given = 0
 
     def __init__(
@@ -210,6 +213,8 @@ class Task(Value, Generic[P, R]):
         self.wrapped: Task[Any, Any] | None = None
         self.parameters = Parameters(func, self.fullname, self._given)
         self.is_async = inspect.iscoroutinefunction(func)
+        # Whether others are evaluated while its function runs, of which no first result tells.
+        self.evaluates_within = self.is_async
         self.key = self._make_key()
         self._options: TaskOptions | None = None
 
@@ -360,6 +365,10 @@ class Task(Value, Generic[P, R]):
         """Return one option, or `default` where it is not set."""
         return self.get_task_options().get(name, default)
 
+    def has_task_option(self, name: str) -> bool:
+        """Say whether an option is set."""
+        return name in self.get_task_options()
+
     def default_options(self) -> TaskOptions:
         """Return the options of the decorator, parsed."""
         if self._options is None:
@@ -416,6 +425,28 @@ class PartialTask(Value, Generic[R]):
         """Return the same with other options; see `Task.options`."""
         return PartialTask(self.task.options(**options), self.args, self.kwargs)
 
+    def export_options(self, **options: Any) -> PartialTask[R]:
+        """Return the same with options for its calls and for all jobs below them."""
+        return PartialTask(self.task.export_options(**options), self.args, self.kwargs)
+
+    def update_context(
+        self, context: dict[str, Any] | None = None, /, **variables: Any
+    ) -> PartialTask[R]:
+        """Return the same with other context variables; see `Task.update_context`."""
+        return PartialTask(self.task.update_context(context, **variables), self.args, self.kwargs)
+
+    def get_task_options(self) -> dict[str, Any]:
+        """Return the options of the task, with those given here over them."""
+        return self.task.get_task_options()
+
+    def get_task_option(self, name: str, default: Any = None) -> Any:
+        """Return one option, or `default` where it is not set."""
+        return self.task.get_task_option(name, default)
+
+    def has_task_option(self, name: str) -> bool:
+        """Say whether an option is set."""
+        return self.task.has_task_option(name)
+
     def partial(self, /, *args: Any, **kwargs: Any) -> PartialTask[R]:
         """Return the same with more arguments given; those by name replace earlier ones."""
         return PartialTask(self.task, self.args + args, {**self.kwargs, **kwargs})
@@ -441,28 +472,39 @@ class QuotedExpression(Value, Generic[R]):
     type_name = "redun_lite.QuotedExpression"
 
     def __init__(self, expr: R) -> None:
-        self._expr = expr
+        self._expr: Any = expr
+        self._stored: bytes | None = None
 
     def eval(self) -> R:
         """Return the expression, to be evaluated where it is returned."""
-        return self._expr
+        if self._stored is not None:
+            self._expr = loads_expr(self._stored)
+            self._stored = None
+        expr: R = self._expr
+        return expr
 
     def is_valid(self) -> bool:
-        return is_valid_expr(self._expr, get_task_registry().get)
+        return is_valid_expr(self.eval(), get_task_registry().get)
 
     def get_hash(self, data: bytes | None = None) -> str:
-        return digest(b"@quoted" + key_of_expr(self._expr)).hex()
+        return digest(b"@quoted" + key_of_expr(self.eval())).hex()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (loads_quoted, (dumps_expr(self._expr),))
+        stored = dumps_expr(self._expr) if self._stored is None else self._stored
+        return (loads_quoted, (stored,))
 
     def __repr__(self) -> str:
-        return f"quote({format_expr(self._expr)})"
+        return f"quote({format_expr(self.eval())})"
 
 
 def loads_quoted(data: bytes) -> QuotedExpression[Any]:
-    """Return the quoted expression that was stored."""
-    return QuotedExpression(loads_expr(data))
+    """Return the quoted expression that was stored.
+
+    It is loaded when it is asked for: whoever gets it may have modules to import before.
+    """
+    quoted: QuotedExpression[Any] = QuotedExpression(None)
+    quoted._stored = data
+    return quoted
 
 
 def quote(expr: T) -> QuotedExpression[T]:

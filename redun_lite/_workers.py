@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._backlog import Backlog
 from ._db import now
-from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied
+from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied, unpicklable
 from ._expr import dumps_expr, loads_expr
 from ._record import REMOTE_TRACEBACK, format_traceback, message_of, trim_traceback
 from ._task import get_task_registry
@@ -86,6 +86,7 @@ class ProcessPool:
         self._context: Any = multiprocessing.get_context(start_method)
         self._backlog = Backlog()
         self._overdue: deque[Job] = deque()  # Running, and to be killed.
+        self._unwanted: deque[Job] = deque()  # Running, and to come to an end.
         self._workers: list[_Worker] = []
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_sender, False)
@@ -111,6 +112,10 @@ class ProcessPool:
         self._wake()
         return "its process was killed"
 
+    def interrupt(self, job: Job) -> None:
+        self._unwanted.append(job)
+        self._wake()
+
     def stop(self) -> None:
         self._stopping = True
         self._wake()
@@ -131,6 +136,7 @@ class ProcessPool:
         while not self._stopping:
             try:
                 self._kill_overdue()
+                self._tell_unwanted()
                 self._feed()
                 self._listen()
             except Exception as error:  # Whatever it is, jobs must not be waited for in vain.
@@ -157,6 +163,15 @@ class ProcessPool:
                 if worker.sent.get(worker.running) is job:
                     worker.process.kill()
                     self._bury(worker)
+
+    def _tell_unwanted(self) -> None:
+        """Tell the workers whose jobs are to come to an end."""
+        while self._unwanted:
+            job = self._unwanted.popleft()
+            for worker in self._workers:
+                for index, sent in worker.sent.items():
+                    if sent is job:
+                        worker.tell_unwanted(index)
 
     def _feed(self) -> None:
         """Send jobs to the workers, those with the fewest first; start workers if all are busy."""
@@ -361,7 +376,8 @@ class _Worker:
         self._sizes: dict[int, int] = {}
         self.heard = time.monotonic()
         self._next = 0
-        self._board = context.RawArray("q", [-1, sys.maxsize])  # The index started, the limit.
+        # The index started, the limit, and the index of a job that nobody waits for any more.
+        self._board = context.RawArray("q", [-1, sys.maxsize, -1])
         self.connection, theirs = context.Pipe()
         inherited = [self.connection, *others] if context.get_start_method() == "fork" else []
         self.process = context.Process(
@@ -386,6 +402,10 @@ class _Worker:
     def running(self) -> int:
         """Index of the job that it started last."""
         return int(self._board[0])
+
+    def tell_unwanted(self, index: int) -> None:
+        """Let a job know, if it asks when it runs, that nobody waits for it any more."""
+        self._board[2] = index
 
     def take(self, job: Job, data: bytes) -> tuple[Any, ...]:
         """Count a job as sent, and return the message that says it."""
@@ -461,6 +481,8 @@ def _work(
     for other in inherited:
         other.close()  # Else the pipe would stay open when the parent dies.
     sys.path[:] = path
+    global _board, _parent
+    _board, _parent = board, os.getppid()
     outbox = _Outbox(connection)
     try:
         while True:
@@ -480,6 +502,18 @@ def _work(
         except (OSError, ValueError):
             pass
     os._exit(0)  # The parent's open files and exit handlers are not ours to run.
+
+
+_board: Any = None  # In a worker, what it shares with its parent.
+_parent = 0
+
+
+def is_wanted() -> bool:
+    """Say whether somebody still waits for the job that this process runs.
+
+    For jobs that last: where this process is no worker, they are.
+    """
+    return _board is None or (_board[2] != _board[0] and os.getppid() == _parent)
 
 
 def _run_jobs(outbox: _Outbox, board: Any, messages: list[tuple[Any, ...]]) -> None:
@@ -561,7 +595,7 @@ class _Outbox:
 def _run_job(fullname: str, key: bytes, module: str, file: str, data: bytes) -> tuple[int, Any]:
     """Run one job; return the kind of answer and its data."""
     try:
-        task = _find_task(fullname, key, module, file)
+        task = load_task(fullname, key, module, file)
     except Exception as error:
         return _UNKNOWN, f"a worker process cannot load task {fullname}: {error}"
     try:
@@ -575,7 +609,7 @@ def _run_job(fullname: str, key: bytes, module: str, file: str, data: bytes) -> 
         return _ERROR, _dump_error(ResultError(f"result of {fullname}: {error}"))
 
 
-def _find_task(fullname: str, key: bytes, module: str, file: str) -> Any:
+def load_task(fullname: str, key: bytes, module: str, file: str) -> Any:
     registry = get_task_registry()
     task = registry.get(fullname)
     if task is None or task.key != key:
@@ -626,8 +660,11 @@ def _dump_error(error: BaseException) -> tuple[bytes | None, str, str, str]:
 def _load_error(data: bytes | None, name: str, message: str, text: str) -> BaseException:
     error: BaseException
     if data is None:
-        error = ResultError(f"{name}: {message} (the error itself could not be pickled)")
+        error = unpicklable(name, message)
     else:
-        error = loads_expr(data)
+        try:
+            error = loads_expr(data)
+        except Exception:  # Its class is known to the worker only.
+            error = unpicklable(name, message)
     setattr(error, REMOTE_TRACEBACK, text)
     return error

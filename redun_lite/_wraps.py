@@ -30,9 +30,9 @@ Wrapped = Union[Callable[P, R], Task[P, R]]
 
 def wraps_task(
     wrapper_name: str | None = None,
-    wrapper_hash_includes: Sequence[Any] = (),
+    wrapper_hash_includes: Sequence[Any] | None = None,
     use_wrapper_signature: bool = False,
-    wrapper_extra_hash_data: Sequence[Any] = (),
+    wrapper_extra_hash_data: Sequence[Any] | None = None,
     **options: Any,
 ) -> Callable[[Callable[[Task[Any, Any]], Callable[..., Any]]], Callable[[Any], Task[Any, Any]]]:
     """Return a decorator that makes, of a function from task to function, a decorator of tasks.
@@ -72,7 +72,7 @@ def wraps_task(
         hidden = wrapper.__name__ if wrapper_name is None else wrapper_name
 
         def decorate(function: Any) -> Task[Any, Any]:
-            inner = function if isinstance(function, Task) else task(function)
+            inner = function if isinstance(function, Task) else task()(function)
             name, namespace = inner.name, inner.namespace
             where = f"task {inner.fullname}, wrapped by {hidden}"
             check_option_names(options, where, definition=True)
@@ -81,6 +81,7 @@ def wraps_task(
             if not inspect.isfunction(around):
                 raise TaskError(f"{where}: the wrapper has to return a function, not {around!r}")
             source = source_of(around)
+            data = [*(wrapper_hash_includes or ()), *(wrapper_extra_hash_data or ())]
             if not use_wrapper_signature:
                 around.__wrapped__ = inner.func  # type: ignore[attr-defined]
             definition = {
@@ -88,7 +89,7 @@ def wraps_task(
                 "namespace": namespace,
                 "source": source,
                 "load_module": inner.load_module,
-                "hash_includes": [inner, *wrapper_hash_includes, *wrapper_extra_hash_data],
+                "hash_includes": [inner, *data],
                 **options,
             }
             outer: Task[Any, Any] = task(**definition)(around)

@@ -272,7 +272,7 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
 
 
 def audit_attempts(find: Callable[[str], list[Any]]) -> None:
-    """Check that the attempts at a job come one after the other, each but the last with an error."""
+    """Check that attempts come one after the other, all but the last with an error."""
     attempts = defaultdict(list)
     for job, *attempt in find(
         "SELECT job_id, number, started, ended, error_id FROM attempt ORDER BY job_id, number"

@@ -129,7 +129,7 @@ def test_an_attribute_of_a_lazy_value_is_lazy():
 
 def test_a_name_in_underscores_is_no_lazy_attribute():
     x = ValueExpression(1)
-    for name in ("_private", "__array__", "__await__", "_repr_html_", "length"):
+    for name in ("_private", "__array__", "__aiter__", "_repr_html_", "length"):
         assert not hasattr(x, name)
 
 
@@ -179,13 +179,17 @@ def test_a_lazy_value_can_be_called():
 @pytest.mark.parametrize(
     ("use", "advice"),
     [
-        (bool, r"the truth of f\(1\) is not known yet: pass it to a task that decides"),
+        (bool, r"the truth of f\(1\) is not known yet: use cond\(condition, then, else\), or"),
         (lambda x: 1 if x else 2, "the truth of"),
         (lambda x: x and 1, "the truth of"),
         (lambda x: 0 < x < 3, r"the truth of f\(1\) > 0"),
-        (list, r"the length of f\(1\) is not known yet: give its task nout=N, or"),
+        (list, r"the length of f\(1\) is not known yet: apply a task to each item with map_, give"),
         (lambda x: [*x], "nout=N"),
         (len, r"the length of f\(1\) is not known yet: give its task nout=N"),
+        (
+            lambda x: f"{x}.txt",
+            r"the text of f\(1\) is not known yet: pass it to a task that makes",
+        ),
         (lambda x: 3 in x, r"what is in f\(1\) is not known yet: pass it to a task"),
     ],
 )

@@ -301,6 +301,14 @@ def test_a_failed_job_is_shown_with_the_traceback(lab):
     assert not any("redun_lite/_" in line for line in lines)
 
 
+def test_a_job_that_was_tried_again_is_shown_with_its_attempts(lab):
+    fail(lab, boom.options(retries=1, retry_delay=0)(1), execution_id=FIRST)
+    lines = log_lines(str(lab.path), "5c1f9a3e-1")
+    start = lines.index("Attempts")
+    told = [line.split()[0] + " " + line.split("  ")[-1] for line in lines[start + 1 : start + 3]]
+    assert told == ["1 ValueError('cannot take 1')", "2 ValueError('cannot take 1')"]
+
+
 def test_a_value_is_shown_with_the_calls_it_belongs_to(lab):
     lab.run(many(2))
     (digest,) = lab.query(

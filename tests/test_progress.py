@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from support import InlineExecutor, Lab, SteeredExecutor
 
-from redun_lite import task
+from redun_lite import catch, task
 from redun_lite._progress import (
     Allowance,
     LiveLine,
@@ -40,6 +40,11 @@ def many(n):
 @task(executor="inline")
 def boom(x):
     raise ValueError("no")
+
+
+@task(executor="inline")
+def text(error):
+    return str(error)
 
 
 @task(executor="inline")
@@ -127,6 +132,28 @@ def test_a_failed_job_gets_one_line_and_those_above_none(lab):
     failed = [line for line in stream.getvalue().splitlines() if line.startswith("FAIL ")]
     assert len(failed) == 1
     assert failed[0].endswith("test_progress.boom(x=1)")
+
+
+def test_an_attempt_that_is_repeated_gets_a_line_and_is_no_job_of_its_own(lab):
+    stream = io.StringIO()
+    run(lab, boom.options(retries=1, retry_delay=0)(1), PlainReporter(stream), fails=True)
+    lines = stream.getvalue().splitlines()
+    (retried,) = [line for line in lines if line.startswith("RETRY ")]
+    assert retried == (
+        "RETRY     5c1f9a3e-1             test_progress.boom(x=1)  ValueError('no'); "
+        "attempt 2 in 0 µs"
+    )
+    assert "TASK                FAILED  CACHED  DONE  TOTAL" in lines
+    assert "test_progress.boom       1       0     0      1" in lines
+
+
+def test_an_error_that_was_handled_before_gets_no_line_for_a_failure(lab):
+    lab.run(catch(boom(1), ValueError, text), InlineExecutor())
+    stream = io.StringIO()
+    run(lab, catch(boom(1), ValueError, text), PlainReporter(stream))
+    lines = [line.split() for line in stream.getvalue().splitlines()]
+    assert [words[2] for words in lines if words[:1] == ["CACHED"]][:1] == ["test_progress.boom(x=1)"]
+    assert "FAIL" not in stream.getvalue().split()
 
 
 def test_a_job_whose_argument_failed_gets_no_line(lab):
