@@ -66,8 +66,15 @@ class Lifeline:
         while not {word.encode() for word in words} <= set(self._seen.split()):
             self._seen += self._read(" ".join(words))
 
-    def wait_for_end(self):
+    def has_ended(self):
+        """Say whether it has, where nothing more is written into it."""
         os.close(self._own)
+        self._own = None
+        return bool(select.select([self._descriptor], [], [], 0)[0])
+
+    def wait_for_end(self):
+        if self._own is not None:
+            os.close(self._own)
         while self._read("end"):
             pass
         os.close(self._descriptor)
@@ -236,44 +243,73 @@ def test_worker_processes_are_no_obstacle_to_the_end_of_scripts(tmp_path):
 
 
 PROGRAM = """
+import sys
 from redun_lite import File, Scheduler, _shell, script
+from redun_lite._job import Reporter
+
+class Telling(Reporter):
+    def draining(self, engine):
+        print("draining", file=sys.stderr, flush=True)
 
 _shell.GRACE = 0.2
-with Scheduler() as scheduler:
-    scheduler.run(script('''{command}''', outputs=File("made").stage("out")))
+with Scheduler(reporter=Telling()) as scheduler:
+    scheduler.run(script(sys.argv[1], outputs=File("made").stage("out")))
 """
 
 
-def start_program(folder, command=STUBBORN):
-    """Start a program of its own that runs a script."""
-    (folder / "program.py").write_text(PROGRAM.format(command=command))
-    return subprocess.Popen(
-        [sys.executable, "program.py"],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+@pytest.fixture
+def start_program(folder, tmp_path):
+    """Return what starts a program of its own that runs a script."""
+    (folder / "program.py").write_text(PROGRAM)
+    started = []
+
+    def start(command=STUBBORN):
+        program = subprocess.Popen(
+            [sys.executable, "program.py", command],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        started.append(program)
+        return program
+
+    yield start
+    for program in started:
+        program.kill()
+        program.communicate()
 
 
-def test_ctrl_c_lets_a_script_end_and_a_second_one_ends_it(folder):
+def test_ctrl_c_lets_a_script_end_and_a_second_one_ends_it(start_program):
     lifeline = Lifeline()
-    program = start_program(folder, STUBBORN.replace("'' TERM\n", "'' INT TERM\n"))
+    program = start_program()
     lifeline.wait_for("inner", "outer")
+    os.killpg(program.pid, signal.SIGINT)  # As a terminal does; the script is in another group.
+    assert program.stderr.readline() == b"draining\n"
+    assert not lifeline.has_ended()
     os.killpg(program.pid, signal.SIGINT)
-    # The script is in another process group.  It is still there, and knows nothing of it.
-    with pytest.raises(subprocess.TimeoutExpired):
-        program.wait(0.2)
-    program.send_signal(signal.SIGINT)
     _, errors = program.communicate(timeout=SECONDS)
     assert b"KeyboardInterrupt" in errors
     lifeline.wait_for_end()
     assert not os.path.exists("made")
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_scripts_end_when_the_program_is_killed(folder, number):
+def test_ctrl_c_once_lets_a_script_come_to_its_end(start_program):
     lifeline = Lifeline()
-    program = start_program(folder)
+    os.mkfifo("gate")
+    program = start_program("exec 3> lifeline; echo began >&3; cat gate > out")
+    lifeline.wait_for("began")
+    os.killpg(program.pid, signal.SIGINT)
+    assert program.stderr.readline() == b"draining\n"
+    Path("gate").write_text("go")
+    program.communicate(timeout=SECONDS)
+    lifeline.wait_for_end()
+    assert Path("made").read_text() == "go"
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_scripts_end_when_the_program_is_killed(start_program, number):
+    lifeline = Lifeline()
+    program = start_program()
     lifeline.wait_for("inner", "outer")
     program.send_signal(number)
     program.communicate(timeout=SECONDS)
