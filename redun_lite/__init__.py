@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from ._builtins import Thread as Thread
     from ._builtins import apply_tags as apply_tags
     from ._builtins import catch as catch
     from ._builtins import catch_all as catch_all
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
     from ._expr import SimpleExpression as SimpleExpression
     from ._expr import TaskExpression as TaskExpression
     from ._expr import ValueExpression as ValueExpression
+    from ._expr import lazy as lazy
+    from ._federated import federated_task as federated_task
+    from ._federated import rest_federated_task as rest_federated_task
     from ._file import ContentDir as ContentDir
     from ._file import ContentFile as ContentFile
     from ._file import ContentFileSet as ContentFileSet
@@ -76,6 +80,7 @@ if TYPE_CHECKING:
     from ._scheduler import run as run
     from ._script import script as script
     from ._script import shell_quote as shell_quote
+    from ._subrun import subrun as subrun
     from ._task import PartialTask as PartialTask
     from ._task import QuotedExpression as QuotedExpression
     from ._task import SchedulerTask as SchedulerTask
@@ -91,9 +96,22 @@ if TYPE_CHECKING:
     from ._value import Value as Value
     from ._value import get_type_registry as get_type_registry
     from ._wraps import wraps_task as wraps_task
+else:  # Of a module that has a `__getattr__`, type checkers believe that it has any name.
+
+    def __getattr__(name: str) -> Any:
+        module = _HOME.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        found = getattr(import_module(f".{module}", __name__), name)
+        globals()[name] = found
+        return found
+
 
 _MODULES = {
     "_builtins": (
+        "Thread",
         "apply_tags",
         "catch",
         "catch_all",
@@ -138,7 +156,9 @@ _MODULES = {
         "SimpleExpression",
         "TaskExpression",
         "ValueExpression",
+        "lazy",
     ),
+    "_federated": ("federated_task", "rest_federated_task"),
     "_file": (
         "ContentDir",
         "ContentFile",
@@ -157,6 +177,7 @@ _MODULES = {
     "_promise": ("Promise",),
     "_scheduler": ("Scheduler", "get_current_scheduler", "run"),
     "_script": ("script", "shell_quote"),
+    "_subrun": ("subrun",),
     "_task": (
         "PartialTask",
         "QuotedExpression",
@@ -174,18 +195,7 @@ _MODULES = {
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 
-__all__ = ["__version__", *_HOME]
-
-
-def __getattr__(name: str) -> Any:
-    module = _HOME.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    found = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = found
-    return found
+__all__ = ["__version__", *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __dir__() -> list[str]:

@@ -200,7 +200,8 @@ def _grouped(
             argument = next((a for a in arguments if a.kind is _MANY_KWARGS), None)
             if argument is None or not name:
                 known = [a.option for a in arguments]
-                raise ArgumentError(f"{where}: unknown {option}: {suggest(option, known)}")
+                hint = suggest(option, known) if known else "it takes no arguments"
+                raise ArgumentError(f"{where}: unknown {option}: {hint}")
         else:
             name = argument.name
         known_texts = groups[name][2] if name in groups else []

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from ._promise import Promise
 
 
+STOP_TIMEOUT = 1.0
+"""Seconds that coroutines have to end once they are cancelled at the very end."""
+
+
 class EventLoopThread:
     """A thread that runs the coroutines of async tasks; it starts with the first."""
 
@@ -31,6 +35,7 @@ class EventLoopThread:
         self._loop = asyncio.new_event_loop()
         self._tasks: dict[Job, asyncio.Task[None]] = {}
         self._given_up: set[Job] = set()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="redun_lite-async", daemon=True)
         self._thread.start()
 
@@ -43,23 +48,28 @@ class EventLoopThread:
         self._loop.call_soon_threadsafe(self._cancel, job)
 
     def stop(self) -> None:
-        """Cancel what still runs, and end the thread."""
+        """Cancel what still runs, and end the thread, if no coroutine keeps it from that."""
+        self._is_stopping = True
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._thread.join(STOP_TIMEOUT)
 
     # In the loop's thread
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
+        while not self._is_stopping:
+            try:
+                self._loop.run_forever()
+            except (KeyboardInterrupt, SystemExit):
+                pass  # Raised by a coroutine; who awaits that gets it, and the others go on.
         try:
-            self._loop.run_forever()
-        finally:
             for task in asyncio.all_tasks(self._loop):
                 task.cancel()
             rest = asyncio.gather(*asyncio.all_tasks(self._loop), return_exceptions=True)
             self._loop.run_until_complete(rest)
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        finally:
             self._loop.close()
 
     def _start(self, job: Job) -> None:

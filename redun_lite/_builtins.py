@@ -6,8 +6,8 @@ evaluate some of their arguments, look at the promises, and return an expression
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast, overload
 
 from ._errors import HashError, TaskError, unpicklable
 from ._expr import (
@@ -21,14 +21,18 @@ from ._expr import (
 from ._hash import digest, key_of
 from ._job import Job
 from ._options import parse_tags
-from ._promise import Promise, Queue
+from ._promise import Promise
 from ._record import message_of
 from ._scheduler import Scheduler, get_current_engine
 from ._task import PartialTask, QuotedExpression, Task, quote, scheduler_task, task
 from ._value import Value, map_nested
 
+if TYPE_CHECKING:
+    from ._signatures import CatchAllTask, CatchTask, CondTask, Makes, SeqTask
+
 T = TypeVar("T")
 
+Tags = Union[Iterable[tuple[str, Any]], Mapping[str, Any]]
 Call = SchedulerExpression[Any]
 
 
@@ -42,7 +46,7 @@ def _rejected(error: BaseException) -> Promise[Any]:
 # Branches
 
 
-@scheduler_task(namespace="redun_lite", version="1")
+@cast("Makes[CondTask]", scheduler_task(namespace="redun_lite", version="1"))
 def cond(
     scheduler: Scheduler,
     parent_job: Job | None,
@@ -114,7 +118,7 @@ def throw(error: Exception) -> Any:
     raise error
 
 
-@scheduler_task(namespace="redun_lite", version="1")
+@cast("Makes[CatchTask]", scheduler_task(namespace="redun_lite", version="1"))
 def catch(
     scheduler: Scheduler, parent_job: Job | None, sexpr: Call, expr: Any, *catch_args: Any
 ) -> Any:
@@ -210,7 +214,7 @@ def _check_handler(name: str, classes: Any, recover: Any) -> None:
         raise TaskError(f"{name} takes a task to handle errors, not {recover!r}: decorate it")
 
 
-@scheduler_task(namespace="redun_lite", version="1")
+@cast("Makes[CatchAllTask]", scheduler_task(namespace="redun_lite", version="1"))
 def catch_all(
     scheduler: Scheduler,
     parent_job: Job | None,
@@ -312,7 +316,7 @@ class _Ended(Promise[None]):
 # Order
 
 
-@scheduler_task(namespace="redun_lite", version="1")
+@cast("Makes[SeqTask]", scheduler_task(namespace="redun_lite", version="1"))
 def seq(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, exprs: Any) -> Any:
     """Evaluate expressions one after the other, each with all it leads to; return their values.
 
@@ -345,13 +349,12 @@ class _Sequence(Promise[Any]):
     __slots__ = ("_awaited", "_exprs", "_parent_job", "_promises", "_scheduler")
 
     def __init__(self, scheduler: Scheduler, parent_job: Job | None, exprs: list[Any]) -> None:
-        queue: Queue = scheduler.engine_of(parent_job).ready
-        super().__init__(queue)
+        super().__init__(scheduler.engine_of(parent_job).ready)
         self._scheduler = scheduler
         self._parent_job = parent_job
         self._exprs = exprs
         self._promises: list[Promise[Any]] = []
-        queue.append(self)
+        self._queue.append(self)
 
     def sources(self) -> Iterable[Promise[Any]]:
         return self._promises
@@ -379,11 +382,11 @@ def apply_tags(
     scheduler: Scheduler,
     parent_job: Job | None,
     sexpr: Call,
-    value: Any,
-    tags: Any = (),
-    job_tags: Any = (),
-    execution_tags: Any = (),
-) -> Any:
+    value: T,
+    tags: Tags = (),
+    job_tags: Tags = (),
+    execution_tags: Tags = (),
+) -> Promise[T]:
     """Return a value, and tag it, the job around, or the execution.
 
     Parameters
@@ -422,7 +425,7 @@ def apply_tags(
 # Background work
 
 
-class Thread(Value):
+class Thread(Value, Generic[T]):
     """Work in the background, started by `fork_thread`: pass it on, and to `join_thread`.
 
     It is part of one execution, so a cached one is valid where that work has been started again.
@@ -447,7 +450,7 @@ class Thread(Value):
 
 
 @scheduler_task(namespace="redun_lite", version="1")
-def fork_thread(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, expr: Any) -> Any:
+def fork_thread(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, expr: T) -> Thread[T]:
     """Start to evaluate an expression in the background, and return a `Thread`.
 
     The job that starts it does not wait for it, and may end before.  The execution lasts until all
@@ -475,7 +478,9 @@ def fork_thread(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, expr:
 
 
 @scheduler_task(namespace="redun_lite", version="1")
-def join_thread(scheduler: Scheduler, parent_job: Job | None, sexpr: Call, thread: Any) -> Any:
+def join_thread(
+    scheduler: Scheduler, parent_job: Job | None, sexpr: Call, thread: Thread[T]
+) -> Promise[T]:
     """Return the result of work that `fork_thread` started, waiting for it if need be.
 
     Raises
@@ -508,7 +513,15 @@ def _exporting_lazily(expr: QuotedExpression[Any], options: dict[str, Any]) -> A
     return with_export_options(expr, options)
 
 
-def with_export_options(expr: T | QuotedExpression[T], options: dict[str, Any]) -> T:
+@overload
+def with_export_options(expr: QuotedExpression[T], options: dict[str, Any]) -> T: ...
+
+
+@overload
+def with_export_options(expr: T, options: dict[str, Any]) -> T: ...
+
+
+def with_export_options(expr: Any, options: dict[str, Any]) -> Any:
     """Return an expression with options for all jobs that it leads to.
 
     Parameters
@@ -529,10 +542,10 @@ def with_export_options(expr: T | QuotedExpression[T], options: dict[str, Any]) 
     """
     quoted = expr if isinstance(expr, QuotedExpression) else quote(expr)
     if isinstance(options, Expression):
-        return cast(T, _exporting_lazily(quoted, options))
+        return _exporting_lazily(quoted, options)
     if not isinstance(options, dict):
         raise TaskError(f"with_export_options takes a dict of options, not {options!r}")
-    return cast(T, _exporting.export_options(**options)(quoted))
+    return _exporting.export_options(**options)(quoted)
 
 
 @task(name="no_prov", namespace="redun_lite", version="1", check_valid="shallow")

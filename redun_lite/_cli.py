@@ -11,6 +11,7 @@ anything is imported, and the commands import the rooms that they need themselve
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,7 @@ def _guarded(words: list[str]) -> int:
     from ._errors import RedunLiteError, UsageError
 
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # Any text can be shown anywhere.
     try:
         code = _dispatch(words)
@@ -171,6 +172,44 @@ def _ordered() -> list[tuple[str, Command]]:
     return sorted(COMMANDS.items())
 
 
+def _federated_server(words: list[str], options: Namespace) -> int:
+    """Run federated tasks for those who ask over HTTP."""
+    import os
+
+    from ._errors import UsageError
+    from ._federated import TOKEN_ENV
+    from ._federated_server import DEFAULT_MAX_RUNS, DEFAULT_PORT, FederatedServer, serve
+
+    parser = make_parser(
+        "federated-server",
+        "Run federated tasks for those who ask by rest_federated_task.\n\n"
+        f"Requests need the token that the environment has as {TOKEN_ENV}. Who can write to the\n"
+        "scratch folder can run code as the user of the server.",
+    )
+    parser.add_argument(
+        "configs",
+        metavar="NAME=DIR",
+        nargs="+",
+        help="a directory with a configuration, and what requests call it",
+    )
+    parser.add_argument(
+        "--scratch", metavar="DIR", required=True, help="the folder that arguments come from"
+    )
+    parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any that is free")
+    parser.add_argument(
+        "--max-runs", type=int, default=DEFAULT_MAX_RUNS, help="executions at a time"
+    )
+    parser.parse_args(words, options)
+    configs = dict(word.partition("=")[::2] for word in options.configs)
+    if not all(name and folder for name, folder in configs.items()):
+        raise UsageError(f"federated-server: expected NAME=DIR, got {' '.join(options.configs)}")
+    token = os.environ.get(TOKEN_ENV, "")
+    where = (options.host, options.port, options.max_runs)
+    serve(FederatedServer(configs, options.scratch, token, *where))
+    return OK
+
+
 def _init(words: list[str], options: Namespace) -> int:
     """Make a configuration and a database."""
     import os
@@ -272,6 +311,7 @@ def _existing_config(options: Namespace) -> Config:
 
 COMMANDS: dict[str, Command] = {
     "db": _db,
+    "federated-server": _federated_server,
     "help": _help,
     "init": _init,
     "log": _log,

@@ -7,7 +7,7 @@ since `get_context` is evaluated anew in each execution, a change reruns those j
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 from ._errors import ContextError, TaskError, suggest
 from ._expr import Expression, key_of_expr
@@ -111,8 +111,8 @@ def get_context(var_path: str, default: Any = _MISSING) -> Any:
     'r1 on nanopore'
     """
     if default is _MISSING:
-        return cast(Any, context_task(var_path))
-    return cast(Any, context_task(var_path, default))
+        return context_task(var_path)
+    return context_task(var_path, default)
 
 
 def value_at(context: dict[str, Any], var_path: str, default: Any = _MISSING) -> Any:

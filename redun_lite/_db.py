@@ -213,6 +213,7 @@ class Batch:
         "attempts",
         "calls",
         "executions",
+        "forgotten",
         "handled",
         "handles",
         "jobs",
@@ -227,6 +228,7 @@ class Batch:
         self.handles: list[HandleChange] = []
         self.tasks: list[TaskCode] = []
         self.values: list[ValueRecord] = []
+        self.forgotten: list[CallNode] = []
         self.calls: list[CallRecord] = []
         self.jobs: list[JobRecord] = []
         self.tags: list[tuple[str, str, str]] = []
@@ -291,6 +293,11 @@ INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt (job_id, number, started, ended
 INSERT_HANDLED = "INSERT OR REPLACE INTO handled (place, key, error)"
 INSERT_TAG = "INSERT OR IGNORE INTO tag (entity, key, value)"
 INSERT_TASK = "INSERT INTO task (digest, fullname, version, source) VALUES (?, ?, ?, ?)"
+DELETE_CALL = "DELETE FROM call WHERE id = ? AND key = ? AND outcome = ?"
+DELETE_CALL_PARTS = (
+    "DELETE FROM upstream WHERE call_id = ?",
+    "DELETE FROM argument WHERE call_id = ?",
+)
 INSERT_EXECUTION = """
 INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat, parent_job_id)
 VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?)
@@ -398,15 +405,25 @@ def _why_not_openable(path: str) -> str:
     return "no permission to read and write it"
 
 
+_creating = threading.Lock()
+
+
 def create(path: str) -> None:
-    """Make the database file, private to the user, and its folder, if they do not exist."""
+    """Make the database file, private to the user, and its folder, if they do not exist.
+
+    One that exists is not opened.  To close it again would let go of all locks that this process
+    has on it, those of open connections too, whose log the next process then would take for left
+    behind, and delete.
+    """
     try:
         folder = os.path.dirname(os.path.abspath(path))
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with _creating:  # Whoever finds the file there must not lock it before it is closed.
+            if not os.path.exists(path):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        if os.path.exists(path) and not os.path.isdir(path):
-            return  # Perhaps readable: whoever writes will say what is wrong.
+        if os.path.exists(path):
+            return  # Another process was faster; or whoever connects will say what is wrong.
         raise RepositoryWriteError(f"cannot make the database {path}: {error.strerror}") from None
 
 
@@ -627,6 +644,10 @@ class Repository:
         """Add a call node."""
         self._batch.calls.append(call)
 
+    def forget_call(self, node: CallNode) -> None:
+        """Remove a call that another one takes the place of, once that is written."""
+        self._batch.forgotten.append(node)
+
     def record_job(self, job: JobRecord) -> None:
         """Add a job, or how it stands."""
         self._batch.jobs.append(job)
@@ -822,6 +843,12 @@ class _Writer:
         values += chain.from_iterable(call.arguments for call in calls)
         self._write_values(connection, values)
         self._write_calls(connection, calls)
+        for node in batch.forgotten:
+            # Another process may have removed it, and the next call then got its id.
+            identity = (node.id, node.key, node.outcome)
+            if connection.execute(DELETE_CALL, identity).rowcount:
+                for statement in DELETE_CALL_PARTS:
+                    connection.execute(statement, (node.id,))
         _insert(connection, INSERT_JOB, [self._job_row(connection, job) for job in batch.jobs])
         _insert(connection, INSERT_TAG, batch.tags)
         _insert(connection, INSERT_HANDLED, batch.handled)
@@ -847,7 +874,8 @@ class _Writer:
             row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
             if row is None:
                 values = (task.key, task.fullname, task.version, task.source)
-                row = (connection.execute(INSERT_TASK, values).lastrowid,)
+                inserted: Any = connection.execute(INSERT_TASK, values)
+                row = (inserted.lastrowid,)
             known = self._tasks[task.key] = row[0]
         return known
 

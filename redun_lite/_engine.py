@@ -26,9 +26,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterable
-from heapq import heappop, heappush
 from itertools import islice
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from ._context import Context
 from ._db import (
@@ -89,13 +88,15 @@ from ._options import (
     CacheCheckValid,
     CacheResult,
     CacheScope,
+    TaskOptions,
     holds_expressions,
     parse_tags,
 )
-from ._promise import Promise
+from ._promise import Promise, Resumable
 from ._record import ErrorValue, ScriptResult, has_hooks, load_value, make_value_record
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
+from ._timers import Timers
 from ._value import get_type_registry, map_nested
 
 Tags = Collection[tuple[str, Any]]
@@ -113,6 +114,19 @@ MAX_RETRY_DELAY = 300.0
 
 _JITTER = 0.25  # How far, as a part of it, the delay before a retry may be off in both directions.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
+
+
+class PartOf(NamedTuple):
+    """What an execution is a part of, in the same repository."""
+
+    execution_id: int
+    """Row id of the whole, which is no part of any other."""
+    uuid: str
+    """UUID of the whole."""
+    parent_job: int
+    """Row id of the job that it belongs to."""
+    job_id: str
+    """How people call that job."""
 
 
 class Engine:
@@ -144,6 +158,8 @@ class Engine:
         What scheduler tasks are given.
     exported
         Options that jobs outside any other inherit.
+    part_of
+        What the execution is a part of, if it is none of its own.
     """
 
     def __init__(
@@ -160,14 +176,15 @@ class Engine:
         scheduler: Any = None,
         execution_uuid: str = "",
         exported: dict[str, Any] | None = None,
+        part_of: PartOf | None = None,
     ) -> None:
         self.repository = repository
-        self.ready: deque[Evaluation] = deque()
+        self.ready: deque[Resumable] = deque()
         self.lookups: list[Job] = []
         self.inbox: queue.SimpleQueue[tuple[Job | None, Any, BaseException | None]] = (
             queue.SimpleQueue()
         )
-        self.counts = dict.fromkeys((RUNNING, DONE, CACHED, FAILED, CANCELLED), 0)
+        self.counts: dict[str, int] = dict.fromkeys((RUNNING, DONE, CACHED, FAILED, CANCELLED), 0)
         self.open: dict[Job, None] = {}  # Started and not ended, the oldest first.
         self.would_run: list[Job] = []
         self.failed: list[Job] = []
@@ -183,10 +200,12 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self.execution_uuid = execution_uuid
+        self.whole_uuid = execution_uuid if part_of is None else part_of.uuid
+        self._around = execution_uuid if part_of is None else part_of.job_id
         self.exported = exported
         self.used: dict[bytes, TaskCode] = {}  # Tasks that took part outside any job, by key.
         self.single: Any = None  # What is evaluated, as what a job has returned is.
-        self.handles = RunHandles(execution_id)
+        self.handles = RunHandles(execution_id if part_of is None else part_of.execution_id)
         self._registry = get_task_registry()
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
@@ -197,9 +216,8 @@ class Engine:
         self._used_sets: dict[bytes, TaskSet] = {}
         self._in_flight = 0
         self._interrupted = False
-        # Time, serial number, what to do and with what, the soonest first.
-        self._timers: list[tuple[float, int, Callable[[Any], None], Any]] = []
-        self._timer_count = 0
+        self._timers = Timers()
+        self._paused = 0  # Jobs that wait for their next attempt.
         self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
         self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
@@ -246,13 +264,15 @@ class Engine:
             root = self.evaluate_nested(value, None)
             self._loop(root)
             while self.forked and root.is_fulfilled and not self._interrupted:
-                self._loop(self.forked.popleft())
-            if not root.is_settled or root.is_rejected or self._interrupted:
+                self._loop(self.forked[0])
+                if self.forked[0].is_settled:
+                    self.forked.popleft()
+            if not root.is_settled or root.is_rejected or self._interrupted or self._in_flight:
                 self._drain()
         finally:
             _collector.run_ends()
             self._end()
-        if not root.is_settled:
+        if not root.is_settled or (self.forked and root.is_fulfilled):
             raise KeyboardInterrupt
         return root.value
 
@@ -261,6 +281,10 @@ class Engine:
         inbox = self.inbox
         repository = self.repository
         while not root._settled and not self._interrupted:
+            if self._reporter is not None:
+                self._reporter.tick(self)
+                if self._interrupted:  # That may have been asked for just now.
+                    break
             for _ in range(min(len(ready), _SLICE)):
                 ready.popleft().resume()
             completed = inbox.qsize()
@@ -268,17 +292,15 @@ class Engine:
                 self._receive(*inbox.get())
             if self.lookups and (not ready or len(self.lookups) >= _SLICE):
                 self._look_up()
-            if self._timers and self._timers[0][0] <= time.monotonic():
-                self._fire()
+            if self._timers:
+                self._timers.fire()
             if repository.is_flush_due:
                 self._flush()
-            if self._reporter is not None:
-                self._reporter.tick(self)
             if ready or completed or self.lookups:
                 continue
             if root._settled or self._interrupted:
                 break
-            if self._in_flight <= len(self.awaiting) and not self._timers:
+            if self._in_flight <= len(self.awaiting) and not self._paused:
                 if self._dryrun and not self._in_flight:
                     self._raise_dry_run()
                 self._raise_deadlock(root)
@@ -289,13 +311,12 @@ class Engine:
         timeout = _PAUSE
         while True:
             if self._timers:
-                timeout = min(timeout, max(0.0, self._timers[0][0] - time.monotonic()))
+                timeout = min(timeout, self._timers.seconds_left)
             try:
                 self._receive(*self.inbox.get(timeout=timeout))
                 return
             except queue.Empty:
-                if self._timers and self._timers[0][0] <= time.monotonic():
-                    self._fire()
+                if self._timers and self._timers.fire():
                     return
                 self._flush()
                 if self._reporter is not None:
@@ -323,6 +344,9 @@ class Engine:
         self._in_flight -= 1
         self.counts[RUNNING] -= 1
         self.awaiting.pop(job, None)
+        if job.timer is not None:
+            self._timers.cancel(job.timer)
+            job.timer = None
         options = job.options
         assert options is not None
         if options.limits:
@@ -354,18 +378,13 @@ class Engine:
         """Whether nothing more is to start."""
         return self._interrupted
 
-    # Timers
+    # Time limits
 
-    def set_timer(self, moment: float, action: Callable[[Any], None], argument: Any) -> None:
-        """Call a function, in this thread, at a time of the monotonic clock."""
-        self._timer_count += 1  # Equal times must not come to compare the functions.
-        heappush(self._timers, (moment, self._timer_count, action, argument))
-
-    def _fire(self) -> None:
-        moment = time.monotonic()
-        while self._timers and self._timers[0][0] <= moment:
-            _, _, action, argument = heappop(self._timers)
-            action(argument)
+    def start_timeout(self, job: Job, moment: float) -> None:
+        """Measure the time that a job may take from a moment on."""
+        assert job.options is not None
+        if job.options.timeout is not None and job.timer is None:
+            job.timer = self._timers.set(moment + job.options.timeout, self._time_out, job)
 
     def _time_out(self, job: Job) -> None:
         """Give up a job that has run for too long."""
@@ -396,17 +415,25 @@ class Engine:
         if not again:
             self._fail_run(job, error)
             return
-        delay = options.retry_delay * options.retry_backoff ** (job.attempt - 1)
-        delay = min(delay, MAX_RETRY_DELAY) * random.uniform(1 - _JITTER, 1 + _JITTER)
+        delay = _retry_delay(options, job.attempt) * random.uniform(1 - _JITTER, 1 + _JITTER)
         if self._reporter is not None:
             self._reporter.job_retried(job, error, delay)
         del self.open[job]
         job.stage = _PAUSED
         job = job.next_attempt()
         self.open[job] = None
-        self.set_timer(time.monotonic() + delay, self._acquire, job)
+        self._paused += 1
+        self._timers.set(time.monotonic() + delay, self._try_again, job)
+
+    def _try_again(self, job: Job) -> None:
+        self._paused -= 1
+        if not self._interrupted:
+            self._acquire(job)
 
     def _record_attempt(self, job: Job, error: BaseException | None) -> None:
+        if not job.shown:
+            job.shown = True
+            self._record_job(job, None)  # An attempt at nothing would be no record.
         record = None
         if error is not None:
             record = self._error_record(ErrorValue.from_error(error))
@@ -447,7 +474,7 @@ class Engine:
                 self._in_flight -= 1
                 self.counts[RUNNING] -= 1
                 job.stage = 0
-                if not job.shown:
+                if not job.shown and job.attempt == 1:  # Else something of it is recorded.
                     del self.open[job]
 
     def _end(self) -> None:
@@ -464,6 +491,7 @@ class Engine:
         self._scope.clear()
         self._equal.clear()
         self.single = None
+        self._timers.clear()
         self._origins.clear()
         self._replayed.clear()
         self._replaced.clear()
@@ -475,7 +503,7 @@ class Engine:
                 if not job.shown:
                     job.shown = True
                     self._record_job(job, None)
-                elif job.stage == _REDUCE and job.cached is None and job.single_record is None:
+                elif job.stage == _REDUCE and job.cached is None and job.early is None:
                     self._record_unfinished_call(job)
         self.repository.flush()
 
@@ -597,13 +625,20 @@ class Engine:
             return
         if isinstance(outcome, Promise):
             node.sources_in = [outcome]
-            node._follow(outcome)
+            outcome.add_waiter(_Outcome(self, node))
         else:
             self._settle_as(node, outcome)
 
     def context_of(self, job: Job | None) -> dict[str, Any]:
         """Return the context variables of a job, or of the execution."""
         return (self._context if job is None else job.context).variables
+
+    def settle_as_promised(self, node: OperatorEvaluation, promise: Promise[Any]) -> None:
+        """Settle the evaluation of a scheduler task as the promise that it returned."""
+        if promise._error is not None:
+            node.reject(promise._error)
+        else:
+            self._settle_as(node, promise._value)
 
     def note_use(self, job: Job | None, code: TaskCode) -> None:
         """Take note that what a job comes to depends on a task that is none of its children.
@@ -908,6 +943,8 @@ class Engine:
         task = job.task
         options = job.options
         assert task is not None and options is not None
+        if options.retries and job.handles is None and not is_flat(job.values):
+            _keep_arguments(job)
         values = job.values
         if job.upstreams is not None:
             values = self._with_job_info(job)
@@ -929,16 +966,17 @@ class Engine:
                 executor.start()
                 self._executors[options.executor] = executor
             if options.timeout is not None and not executor.tells_start:
-                self.set_timer(time.monotonic() + options.timeout, self._time_out, job)
+                self.start_timeout(job, time.monotonic())
             _hand_over(job, executor)
+        except RedunLiteError as error:
+            self.inbox.put((job, _Refused(error), None))
         except Exception as error:
             self.inbox.put((job, None, error))
 
-    def start_timeout(self, job: Job, moment: float) -> None:
-        """Measure the time that a job may take from a moment on."""
-        assert job.options is not None
-        if job.options.timeout is not None:
-            self.set_timer(moment + job.options.timeout, self._time_out, job)
+    def refused(self, job: Job, error: BaseException) -> None:
+        """Fail a job that its executor cannot run, which it could not at another time either."""
+        self._leave_executor(job)
+        self._fail_run(job, error)
 
     def _with_job_info(self, job: Job) -> tuple[Any, ...]:
         """Return the arguments of a job, with its particulars where it asks for them."""
@@ -947,7 +985,7 @@ class Engine:
             return values
         assert job.options is not None and job.key is not None
         info = JobInfo(
-            self.execution_uuid,
+            self.whole_uuid,
             self.job_id(job),
             job.key.hex(),
             digest(b"".join(job.keys or ())).hex(),
@@ -1071,10 +1109,11 @@ class Engine:
             self.repository.record_value(self._value_record(key, value))
             for name, content in tags:
                 record(key.hex(), name, content)
+        entity = self.job_id(job) if job is not None and job.number else self._around
         for name, content in job_tags:
-            record(self.execution_uuid if job is None else self.job_id(job), name, content)
+            record(entity, name, content)
         for name, content in execution_tags:
-            record(self.execution_uuid, name, content)
+            record(self.whole_uuid, name, content)
 
     def _record_task_tags(self, job: Job) -> None:
         assert job.task is not None and job.options is not None
@@ -1116,7 +1155,7 @@ class Engine:
                     return self._recorded_node(job, cached, task_set)
                 single = ValueRecord(cached.digest, "", None, id=cached.single_id)
             else:
-                single = job.single_record or self._result_record(job, job.single)
+                single = self._take_early(job) or self._result_record(job, job.single)
             result = self._value_record(result_key, value)
         node = CallNode(key, outcome, task_set)
         if not _has_provenance(job):
@@ -1145,7 +1184,7 @@ class Engine:
         task_set = self._task_set(job, calls)
         outcome = _outcome(digest(b"@error" + record.key), calls, task_set)
         # What the function returned is worth keeping even if it came to nothing.
-        single = job.single_record
+        single = self._take_early(job)
         if single is None and job.stage == _REDUCE and not job.task.evaluates_within:
             try:
                 single = self._result_record(job, job.single)
@@ -1241,26 +1280,32 @@ class Engine:
         if job.task.evaluates_within or job.records is None or not _has_provenance(job):
             return
         try:
-            job.single_record = self._result_record(job, job.single)
+            single = self._result_record(job, job.single)
         except RedunLiteError:
             return  # As the job's end will say.
         record = self._error_record(_UNFINISHED)
         task_set = self._leaf_set(job.task)
-        outcome = _outcome(digest(b"@unfinished" + job.single_record.key), [], task_set)
-        node = CallNode(job.key, outcome, task_set)
-        self.repository.record_call(
-            CallRecord(
-                node,
-                job.task,
-                job.single_record,
-                record,
-                job.names,
-                job.records,
-                self._upstream_calls(job),
-                (),
-                job.started,
-            )
+        outcome = _outcome(digest(b"@unfinished" + single.key), [], task_set)
+        job.early = CallRecord(
+            CallNode(job.key, outcome, task_set),
+            job.task,
+            single,
+            record,
+            job.names,
+            job.records,
+            self._upstream_calls(job),
+            (),
+            job.started,
         )
+        self.repository.record_call(job.early)
+
+    def _take_early(self, job: Job) -> ValueRecord | None:
+        """Return what was recorded early of a job, whose call takes the place of that record."""
+        if job.early is None:
+            return None
+        if not self._dryrun:
+            self.repository.forget_call(job.early.node)
+        return job.early.single
 
     def _error_record(self, value: ErrorValue) -> ValueRecord:
         return self._value_record(key_of(value), value)
@@ -1412,6 +1457,30 @@ class Engine:
         return None
 
 
+def _retry_delay(options: TaskOptions, attempt: int) -> float:
+    """Return the seconds between an attempt and the next, give or take."""
+    if not options.retry_delay:
+        return 0.0
+    try:
+        return min(options.retry_delay * options.retry_backoff ** (attempt - 1), MAX_RETRY_DELAY)
+    except OverflowError:
+        return MAX_RETRY_DELAY
+
+
+def _keep_arguments(job: Job) -> None:
+    """See to it that each attempt at a job gets its arguments as they came.
+
+    A function may change them before it fails, and one that was given up may still do so.
+    """
+    if job.attempt == 1:
+        try:
+            job.packed = dumps_expr(job.values)
+        except HashError:
+            pass  # Some class can be stored in a way of its own only.
+    elif job.packed is not None:
+        job.values = loads_expr(job.packed)
+
+
 def _first_pending(promises: Iterable[Promise[Any]]) -> Evaluation | None:
     """Return an evaluation that is not settled among those that some promises are made of."""
     seen: set[int] = set()
@@ -1516,9 +1585,10 @@ def _source_calls(evaluations: Iterable[Promise[Any]]) -> list[CallNode]:
 
 
 def _has_provenance(job: Job) -> bool:
-    """Say whether a job is recorded."""
-    options = job.options
-    return options is None or options.prov
+    """Say whether a job is recorded; one that fails before it has options, as the one above."""
+    if job.options is not None:
+        return job.options.prov
+    return job.parent is None or _has_provenance(job.parent)
 
 
 def _may_replay(job: Job) -> bool:
@@ -1542,6 +1612,25 @@ def _keeps_error(job: Job, error: BaseException) -> bool:
     return _may_replay(job) and not within
 
 
+class _Outcome:
+    """Waits for what a scheduler task has promised."""
+
+    __slots__ = ("_engine", "_node", "_promise")
+
+    def __init__(self, engine: Engine, node: OperatorEvaluation) -> None:
+        self._engine = engine
+        self._node = node
+        self._promise: Promise[Any] | None = None
+
+    def on_settled(self, promise: Promise[Any]) -> None:
+        self._promise = promise
+        self._engine.ready.append(self)
+
+    def resume(self) -> None:
+        assert self._promise is not None
+        self._engine.settle_as_promised(self._node, self._promise)
+
+
 class _Began(Notice):
     """The function of a job begins."""
 
@@ -1552,6 +1641,18 @@ class _Began(Notice):
 
     def deliver(self, engine: Engine, job: Job) -> None:
         engine.start_timeout(job, self._moment)
+
+
+class _Refused(Notice):
+    """An executor cannot run a job."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def deliver(self, engine: Engine, job: Job) -> None:
+        engine.refused(job, self._error)
 
 
 def _without_engine_frames(error: BaseException) -> BaseException:

@@ -40,9 +40,11 @@ class SchedulerLike(Protocol):
 
     def get_executor(self, name: str) -> Executor:
         """Return another executor by name."""
+        ...
 
     def event_loop(self) -> EventLoopThread:
         """Return the thread on which async tasks run."""
+        ...
 
 
 class Executor:
@@ -258,9 +260,11 @@ class Pool(Protocol):
 
     def withdraw(self) -> list[Job]:
         """Give back the jobs that have not begun."""
+        ...
 
     def abandon(self, job: Job) -> str:
         """Stop a job that runs, if possible; say what becomes of it."""
+        ...
 
     def interrupt(self, job: Job) -> None:
         """Let a job that runs others come to an end soon."""
@@ -282,7 +286,8 @@ class ThreadPool:
         self._backlog = Backlog()
         self._queue: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False ends a thread.
         self._threads: list[threading.Thread] = []
-        self._abandoned: set[Job] = set()  # Their threads end with them, and do not count.
+        self._timed: dict[Job, threading.Thread] = {}  # Jobs that run and can be given up.
+        self._lock = threading.Lock()  # For whether such a job first ends or is given up.
         self._scripts: ScriptRunner | None = None
         self._idle = 0  # Changed without a lock: a count that is off by one starts one thread more.
 
@@ -292,8 +297,7 @@ class ThreadPool:
         self._grow()
 
     def _grow(self) -> None:
-        most = self._max_workers + len(self._abandoned)
-        if len(self._threads) < most and self._queue.qsize() > self._idle:
+        if len(self._threads) < self._max_workers and self._queue.qsize() > self._idle:
             thread = threading.Thread(
                 target=self._work, name=f"redun_lite-{self._name}", daemon=True
             )
@@ -318,7 +322,10 @@ class ThreadPool:
         if job.task.script and self._scripts is not None:
             self._scripts.end(job)
             return "its processes were killed"
-        self._abandoned.add(job)
+        with self._lock:
+            thread = self._timed.pop(job, None)
+            if thread in self._threads:
+                self._threads.remove(thread)  # Another one may take its place; it ends by itself.
         self._grow()
         return "its thread cannot be stopped and is left to itself"
 
@@ -347,7 +354,9 @@ class ThreadPool:
             task = job.task
             assert task is not None and job.options is not None
             function = self._script_function(job) if task.script else task.func
-            if job.options.timeout is not None:
+            is_timed = job.options.timeout is not None
+            if is_timed:
+                self._timed[job] = threading.current_thread()
                 job.run.began(job)
             if task.evaluates_within:
                 current.job = job
@@ -362,12 +371,16 @@ class ThreadPool:
             else:
                 job.run.complete(job, result, None)
                 del result
-            if job in self._abandoned:
-                self._abandoned.discard(job)
+            if is_timed and self._has_lost(job):
                 return
             if task.evaluates_within:
                 current.job = None
             del job, task, function
+
+    def _has_lost(self, job: Job) -> bool:
+        """Say whether a job has been given up, and with it the place of its thread."""
+        with self._lock:
+            return self._timed.pop(job, None) is None
 
     def _script_function(self, job: Job) -> Callable[..., Any]:
         """Return what runs the script of a job, which from here on can be ended."""

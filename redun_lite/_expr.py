@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator
 from contextvars import ContextVar
 from dataclasses import fields
 from itertools import islice
-from typing import Any, Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
 
 from ._errors import ExpressionError, HashError
 from ._hash import ATOMS, Canonicalizer, _tag, digest, flat_bytes, is_flat, key_of, register_encoder
@@ -35,13 +35,22 @@ from ._value import (
 
 T = TypeVar("T")
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    class _Lazy(Awaitable[T], Any):  # type: ignore[misc]
+        """For type checkers: what has `Any` among its bases is accepted wherever a value is."""
+
+else:
+    _Lazy = Generic
+
 _NO_OPTIONS: dict[str, Any] = {}
 
 awaiter: ContextVar[Any] = ContextVar("redun_lite_awaiter")
 """What `await expr` calls: it is set where a coroutine of a task runs."""
 
 
-class Expression(Generic[T]):
+class Expression(_Lazy[T]):
     """A value that is still to be computed.
 
     Operators, attributes, items, slices and calls of an expression give further expressions.
@@ -82,7 +91,8 @@ class Expression(Generic[T]):
             "(for what it looks like as an expression, write {expr!r})"
         )
 
-    def __iter__(self) -> Iterator[Any]:
+    # Not said to be an iterator: mypy would take it for a future of nothing in asyncio.gather().
+    def __iter__(self) -> Any:
         length = getattr(self, "length", None)
         if length is None:
             raise ExpressionError(
@@ -110,6 +120,8 @@ class Expression(Generic[T]):
         # object can do: these must not look as if they were there.
         if name.startswith("_") or name == "length":
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        if name == "add_done_callback":  # Asked of it by what takes futures, as asyncio.wait does.
+            raise ExpressionError(f"{self!r} is no future: write asyncio.ensure_future(...) around")
         return SimpleExpression("getattr", (self, name))
 
     def __await__(self) -> Generator[Any, None, T]:
@@ -138,6 +150,44 @@ def _lazy_slice(key: Any) -> Any:
 
 def _bounds(key: slice) -> tuple[Any, ...]:
     return (key.start, key.stop, key.step)
+
+
+def lazy(value: T) -> Expression[T]:
+    """Return a value as the expression that it is.
+
+    To a type checker, what a call of a task gives is of the type of the result, which cannot be
+    awaited.  This gives the same call the type that `await` and `asyncio.gather` take.
+
+    Parameters
+    ----------
+    value
+        An expression, which is returned as it is, or any other value, perhaps with expressions
+        inside.
+
+    Examples
+    --------
+    >>> from redun_lite import lazy, run, task
+    >>> @task(namespace="docs", version="1")
+    ... def double(x: int) -> int:
+    ...     return 2 * x
+    >>> @task(namespace="docs", version="1")
+    ... async def first_above(limit: int) -> int:
+    ...     x = 1
+    ...     while x <= limit:
+    ...         x = await lazy(double(x))
+    ...     return x
+    >>> run(first_above(10))
+    16
+    """
+    if isinstance(value, Expression):
+        return value
+    if expressions_in(value):
+        return SimpleExpression("call", (_itself, value))
+    return ValueExpression(value)
+
+
+def _itself(value: T) -> T:
+    return value
 
 
 class ValueExpression(Expression[T]):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
 from ._fs import (
     FileSystem,
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SHOWN_DIGITS = 8
+
+_Text = Literal["r", "w", "a", "x", "r+", "w+", "a+", "x+", "rt", "wt", "at", "xt"]
+_Binary = Literal["rb", "wb", "ab", "xb", "rb+", "wb+", "ab+", "xb+", "r+b", "w+b", "a+b", "x+b"]
 
 
 class _External(Value):
@@ -144,6 +147,15 @@ class File(_External):
     def _pin_listed(self, state: bytes) -> None:
         self._hash = self._hash_of(state)
 
+    @overload
+    def open(self, mode: _Text = "r", encoding: str | None = None, **kwargs: Any) -> IO[str]: ...
+
+    @overload
+    def open(self, mode: _Binary, encoding: None = None, **kwargs: Any) -> IO[bytes]: ...
+
+    @overload
+    def open(self, mode: str, encoding: str | None = None, **kwargs: Any) -> IO[Any]: ...
+
     def open(self, mode: str = "r", encoding: str | None = None, **kwargs: Any) -> IO[Any]:
         """Open the file, as Python's own `open` does.
 
@@ -165,15 +177,42 @@ class File(_External):
         """
         return self.filesystem.open(self.path, mode, encoding, on_close=self.update_hash, **kwargs)
 
+    @overload
+    def read(self, mode: _Text = "r", encoding: str | None = None) -> str: ...
+
+    @overload
+    def read(self, mode: _Binary, encoding: None = None) -> bytes: ...
+
+    @overload
+    def read(self, mode: str, encoding: str | None = None) -> Any: ...
+
     def read(self, mode: str = "r", encoding: str | None = None) -> Any:
         """Return the content: text, or bytes with the mode `rb`."""
         with self.open(mode, encoding) as stream:
             return stream.read()
 
+    @overload
+    def readlines(self, mode: _Text = "r", encoding: str | None = None) -> list[str]: ...
+
+    @overload
+    def readlines(self, mode: _Binary, encoding: None = None) -> list[bytes]: ...
+
+    @overload
+    def readlines(self, mode: str, encoding: str | None = None) -> list[Any]: ...
+
     def readlines(self, mode: str = "r", encoding: str | None = None) -> list[Any]:
         """Return the lines with their ends: text, or bytes with the mode `rb`."""
         with self.open(mode, encoding) as stream:
             return stream.readlines()
+
+    @overload
+    def write(self, data: str, mode: _Text = "w", encoding: str | None = None) -> None: ...
+
+    @overload
+    def write(self, data: bytes, mode: _Binary, encoding: None = None) -> None: ...
+
+    @overload
+    def write(self, data: Any, mode: str, encoding: str | None = None) -> None: ...
 
     def write(self, data: Any, mode: str = "w", encoding: str | None = None) -> None:
         """Write text, or bytes with the mode `wb`, as the whole content."""
@@ -472,8 +511,11 @@ class Staging(Value, Generic[T]):
     staged_class: ClassVar[type[Any]]
 
     def __init__(self, local: T | PathLike, remote: T | PathLike) -> None:
-        self.local: T = local if isinstance(local, (File, Dir)) else self.staged_class(local)
-        self.remote: T = remote if isinstance(remote, (File, Dir)) else self.staged_class(remote)
+        self.local: T = self._side(local)
+        self.remote: T = self._side(remote)
+
+    def _side(self, place: Any) -> Any:
+        return place if isinstance(place, (File, Dir)) else self.staged_class(place)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(local={self.local}, remote={self.remote})"

@@ -206,6 +206,8 @@ def _composite_elements(value: Composite, depth: int) -> Elements:
     name = value.name.rpartition(":")[2].rpartition(".")[2]
     if value.name == "redun_lite._task:find_task":
         return "Task(", iter([[str(value.args[0])]]), ")"
+    if value.name == "redun_lite._task:loads_quoted":
+        return "quote(", _each([load_safely(value.args[0])], depth), ")"
     attributes = value.attributes
     if value.name == "redun_lite._record:ErrorValue":
         error = str(attributes["error_type"]).rpartition(".")[2]

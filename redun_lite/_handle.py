@@ -62,7 +62,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, Callable, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol, TypeVar
 
 from ._errors import HashError, UsageError
 from ._expr import (
@@ -76,6 +76,9 @@ from ._expr import (
 from ._hash import ATOMS, digest, is_flat, key_of
 from ._task import get_current_namespace, scheduler_task
 from ._value import Value, dumps, iter_nested
+
+if TYPE_CHECKING:
+    from ._promise import Promise
 
 H = TypeVar("H", bound="Handle")
 
@@ -459,7 +462,7 @@ def _identity(handle: Handle) -> tuple[str, str]:
 
 
 @scheduler_task(namespace="redun_lite", version="1")
-def merge_handles(scheduler: Any, parent_job: Any, sexpr: Any, handles: Any) -> Any:
+def merge_handles(scheduler: Any, parent_job: Any, sexpr: Any, handles: Sequence[H]) -> Promise[H]:
     """Return a handle that stands for what several branches of one handle lead to together.
 
     Who is given it waits for all of them, and runs again if any of them does.
@@ -479,7 +482,8 @@ def merge_handles(scheduler: Any, parent_job: Any, sexpr: Any, handles: Any) -> 
     >>> run(merge_handles([log.fork("a"), log.fork("b")]))
     Log(fullname=log, hash=...)
     """
-    return scheduler.evaluate(handles, parent_job).then(merge)
+    promise: Promise[H] = scheduler.evaluate(handles, parent_job).then(merge)
+    return promise
 
 
 # What the engine keeps of handles, and records
@@ -519,6 +523,7 @@ class StateRecorder(Protocol):
 
     def are_states_valid(self, states: Sequence[str]) -> bool:
         """Say whether all states are known, and what the calls that led to them did stands."""
+        ...
 
 
 class _Passage:

@@ -482,7 +482,8 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
         raise HashError(f"cannot make a key of {cls.__name__}: {error}") from None
     if isinstance(reduced, str):
         return _tag("global", f"{_module_name(value)}:{reduced}")
-    function, args, state, listitems, dictitems = (*reduced[:5], None, None, None)[:5]
+    pieces: list[Any] = [*reduced, None, None, None]
+    function, args, state, listitems, dictitems = pieces[:5]
     if isinstance(function, FunctionType):
         function = global_name(function)  # Its source may differ from one Python to another.
     try:

@@ -39,6 +39,7 @@ MAX_LINE_SIZE = 20_000
 """Bytes of the longest value that is read to be shown within a line."""
 
 _FIRST_WITH_ATTEMPTS = 2  # Schema version that has the table.
+_FIRST_WITH_PARTS = 2  # Schema version in which executions can be parts of others.
 _MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
 _MAX_SIBLINGS = 12  # Calls of one task by one job that are listed one by one.
 _MAX_EXCEPTIONS = 5  # Of more siblings, those that failed or did not end which are listed.
@@ -67,6 +68,8 @@ class ExecutionRow(NamedTuple):
     host: str
     pid: int
     heartbeat: int
+    parent_job_id: int | None
+    """Row id of the job that it is a part of; None if it is an execution of its own."""
 
 
 class JobRow(NamedTuple):
@@ -206,11 +209,14 @@ Found = Union[ExecutionRow, JobRow, CallRow, ValueRow, TaskRow]
 # Queries
 
 SELECT_EXECUTION = """
-SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat FROM execution
+SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat, {parent_job_id} FROM execution
 """
-LATEST_EXECUTIONS = SELECT_EXECUTION + "ORDER BY id DESC LIMIT ?"
+LATEST_EXECUTIONS = SELECT_EXECUTION + "WHERE {parent_job_id} IS NULL ORDER BY id DESC LIMIT ?"
 EXECUTION_BY_ID = SELECT_EXECUTION + "WHERE id = ?"
 EXECUTIONS_BY_PREFIX = SELECT_EXECUTION + "WHERE uuid BETWEEN ? AND ? || 'g' LIMIT ?"
+COUNT_EXECUTIONS = "SELECT count(*) FROM execution WHERE {parent_job_id} IS NULL"
+PARTS = "SELECT id, parent_job_id FROM execution WHERE parent_job_id IS NOT NULL ORDER BY id"
+PARTS_OF_JOB = "SELECT id FROM execution WHERE parent_job_id = ? ORDER BY id"
 
 SELECT_JOB = """
 SELECT job.id, job.parent_id, job.task_id, task.fullname, job.call_id, job.status, job.started,
@@ -242,6 +248,11 @@ GROUPS_OF_PARENT = """
 SELECT parent_id, task_id, status, count(*), min(id), max(id)
 FROM job WHERE id BETWEEN ? AND ? AND parent_id = ?
 GROUP BY parent_id, task_id, status
+"""
+GROUPS_AT_TOP = """
+SELECT parent_id, task_id, status, count(*), min(id), max(id)
+FROM job WHERE id BETWEEN ? AND ? AND parent_id IS NULL
+GROUP BY task_id, status
 """
 
 SELECT_TASK = "SELECT id, digest, fullname, version, source FROM task "
@@ -342,6 +353,8 @@ class History:
         self._connection = connection
         self._alive: dict[int, bool] = {}
         self._task_names: dict[int, str] = {}
+        self._uuids: dict[int, str] = {}
+        self._has_parts = version >= _FIRST_WITH_PARTS
         self.path = path
         self.version = version
 
@@ -358,12 +371,38 @@ class History:
     # Executions
 
     def executions(self, limit: int) -> list[ExecutionRow]:
-        """Return the latest executions, the last one first."""
-        return [self._execution(row) for row in self._rows(LATEST_EXECUTIONS, limit)]
+        """Return the latest executions, the last one first; those that are parts are left out."""
+        return self._executions(LATEST_EXECUTIONS, limit)
+
+    def count_executions(self) -> int:
+        """Return how many executions there are, those that are parts left out."""
+        count: int = self._rows(self._with_parent(COUNT_EXECUTIONS))[0][0]
+        return count
 
     def execution(self, execution_id: int) -> ExecutionRow:
         """Return an execution by its row id."""
-        return self._execution(self._row("execution", EXECUTION_BY_ID, execution_id))
+        sql = self._with_parent(EXECUTION_BY_ID)
+        return self._execution(self._row("execution", sql, execution_id))
+
+    def parts(self, execution_id: int) -> dict[int, list[int]]:
+        """Return the executions that are parts of one, of those too, by the job they belong to."""
+        by_parent: dict[int, list[tuple[int, int]]] = {}
+        for part_id, job_id in self._rows(PARTS) if self._has_parts else ():
+            by_parent.setdefault(job_id >> JOB_NUMBER_BITS, []).append((part_id, job_id))
+        found: dict[int, list[int]] = {}
+        waiting = [execution_id]
+        while waiting:
+            for part_id, job_id in by_parent.pop(waiting.pop(), ()):
+                found.setdefault(job_id, []).append(part_id)
+                waiting.append(part_id)
+        return found
+
+    def _executions(self, sql: str, *parameters: Any) -> list[ExecutionRow]:
+        rows = self._rows(self._with_parent(sql), *parameters)
+        return [self._execution(row) for row in rows]
+
+    def _with_parent(self, sql: str) -> str:
+        return sql.format(parent_job_id="parent_job_id" if self._has_parts else "NULL")
 
     def _execution(self, row: tuple[Any, ...]) -> ExecutionRow:
         execution = ExecutionRow(*row)
@@ -409,8 +448,14 @@ class History:
     def ancestors(self, job: JobRow, limit: int) -> list[JobRow]:
         """Return the nearest jobs above one, from near to far."""
         above: list[JobRow] = []
-        while job.parent_id is not None and len(above) < limit:
-            job = self.job(job.parent_id)
+        while len(above) < limit:
+            parent_id = job.parent_id
+            if parent_id is None:
+                parent_id = self.execution(job.execution_id).parent_job_id
+            rows = [] if parent_id is None else self._rows(JOB_BY_ID, parent_id)
+            if not rows:  # A job that runs is not recorded at once.
+                break
+            job = self._job(rows[0])
             above.append(job)
         return above
 
@@ -425,23 +470,31 @@ class History:
 
     def job_id(self, job: JobRow) -> str:
         """Return how a job is called, which `find` understands."""
-        return format_job_id(self.execution(job.execution_id).uuid, job.number)
+        uuid = self._uuids.get(job.execution_id)
+        if uuid is None:
+            uuid = self._uuids[job.execution_id] = self.execution(job.execution_id).uuid
+        return format_job_id(uuid, job.number)
 
     def job_tree(self, execution: ExecutionRow) -> JobTree:
-        """Return the jobs of an execution as a tree, equal siblings folded."""
+        """Return the jobs of an execution and its parts as a tree, equal siblings folded."""
         counts: dict[str, dict[str, int]] = {}
-        by_parent: dict[int | None, list[SiblingGroup]] = {}
+        at_top: dict[int, list[SiblingGroup]] = {}
+        by_parent: dict[int, list[SiblingGroup]] = {}
+        parts = self.parts(execution.id)
         total = 0
-        for group in self._groups(GROUPS_OF_EXECUTION, *_job_ids(execution.id)):
-            by_task = counts.setdefault(group.status, {})
-            name = self._task_name(group.task_id)
-            by_task[name] = by_task.get(name, 0) + group.jobs
-            total += group.jobs
-            # Parents come in order of their numbers, so those near the root are among the kept.
-            if group.parent_id in by_parent or len(by_parent) < _MAX_PARENTS:
-                by_parent.setdefault(group.parent_id, []).append(group)
+        for execution_id in [execution.id, *(part for below in parts.values() for part in below)]:
+            for group in self._groups(GROUPS_OF_EXECUTION, *_job_ids(execution_id)):
+                by_task = counts.setdefault(group.status, {})
+                name = self._task_name(group.task_id)
+                by_task[name] = by_task.get(name, 0) + group.jobs
+                total += group.jobs
+                if group.parent_id is None:
+                    at_top.setdefault(execution_id, []).append(group)
+                # They come in order of their numbers, so those near the root are among the kept.
+                elif group.parent_id in by_parent or len(by_parent) < _MAX_PARENTS:
+                    by_parent.setdefault(group.parent_id, []).append(group)
         entries: list[TreeEntry] = []
-        waiting = self._siblings(by_parent.get(None, []), 0)[::-1]
+        waiting = self._siblings(at_top.get(execution.id, []), 0)[::-1]
         shown = 0
         while waiting and len(entries) < _MAX_LINES:
             entry = waiting.pop()
@@ -451,15 +504,19 @@ class History:
                 continue
             shown += 1
             if entry.depth + 1 < _MAX_DEPTH:
-                below = by_parent.get(entry.job.id, [])
-                waiting += self._siblings(below, entry.depth + 1)[::-1]
+                below = self._siblings(by_parent.get(entry.job.id, []), entry.depth + 1)
+                for part in parts.get(entry.job.id, ()):
+                    below += self._siblings(at_top.get(part, []), entry.depth + 1)
+                waiting += below[::-1]
         return JobTree(entries, counts, total - shown)
 
     def children(self, job: JobRow) -> list[TreeEntry]:
         """Return the jobs that one led to directly, equal siblings folded."""
         _, last = _job_ids(job.execution_id)
-        groups = self._groups(GROUPS_OF_PARENT, job.id, last, job.id)
-        return self._siblings(list(groups), 0)
+        found = self._siblings(list(self._groups(GROUPS_OF_PARENT, job.id, last, job.id)), 0)
+        for (part,) in self._rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
+            found += self._siblings(list(self._groups(GROUPS_AT_TOP, *_job_ids(part))), 0)
+        return found
 
     def _groups(self, sql: str, *parameters: Any) -> Iterator[SiblingGroup]:
         for row in self._iterate(sql, parameters):
@@ -601,8 +658,7 @@ class History:
             return found
         limit = _MAX_CANDIDATES + 1
         if _UUID_PREFIX.fullmatch(text):
-            rows = self._rows(EXECUTIONS_BY_PREFIX, text, text, limit)
-            found += [self._execution(row) for row in rows]
+            found += self._executions(EXECUTIONS_BY_PREFIX, text, text, limit)
         if _HEX.fullmatch(text):
             key = text[:40]
             bounds = (bytes.fromhex(f"{key:0<40}"), bytes.fromhex(f"{key:f<40}"))
@@ -615,8 +671,9 @@ class History:
         return found
 
     def _jobs(self, uuid_prefix: str, number: int) -> list[Found]:
-        executions = self._rows(EXECUTIONS_BY_PREFIX, uuid_prefix, uuid_prefix, _MAX_CANDIDATES)
-        ids = [(row[0] << JOB_NUMBER_BITS) + number for row in executions]
+        bounds = (uuid_prefix, uuid_prefix)
+        executions = self._executions(EXECUTIONS_BY_PREFIX, *bounds, _MAX_CANDIDATES)
+        ids = [(execution.id << JOB_NUMBER_BITS) + number for execution in executions]
         return [self._job(row) for job_id in ids for row in self._rows(JOB_BY_ID, job_id)]
 
     def _describe(self, record: Found, digits: int) -> str:

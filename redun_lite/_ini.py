@@ -212,6 +212,7 @@ def read_sections(text: str, file: str) -> dict[str, Section]:
     """
     headers: dict[str, int] = {}
     written: dict[str, dict[str, list[tuple[int, str]]]] = {}
+    name = ""
     section: dict[str, list[tuple[int, str]]] | None = None
     value: list[tuple[int, str]] | None = None
     indent = 0

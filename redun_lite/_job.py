@@ -19,11 +19,12 @@ from ._value import Value
 
 if TYPE_CHECKING:
     from ._context import Context
-    from ._db import CachedCall, CallNode, ValueRecord
+    from ._db import CachedCall, CallNode, CallRecord, ValueRecord
     from ._expr import Expression, TaskExpression
     from ._handle import JobHandles
     from ._options import TaskOptions
     from ._task import Task, TaskCode
+    from ._timers import Timer
 
 PENDING = "PENDING"
 RUNNING = "RUNNING"
@@ -49,6 +50,10 @@ class Run(Protocol):
 
     def began(self, job: Job) -> None:
         """Take note, from any thread, that the function of a job begins."""
+
+    def wants(self, job: Job) -> bool:
+        """Say, in any thread, whether a job that runs is still waited for, and may start others."""
+        ...
 
 
 class Reporter:
@@ -216,8 +221,10 @@ class Job:
         The evaluation of an equal call, if that is waited for instead.
     cached
         The recorded call whose first result is replayed, if one is.
-    single, single_record
-        What the function returned, and what is recorded of it if that was early.
+    single
+        What the function returned.
+    early
+        What was recorded of that while what it led to had not ended.
     children
         The evaluations of task calls that its result led to, in the order in which they came up.
     scope
@@ -226,10 +233,14 @@ class Job:
         Scheduler tasks, and tasks of sub-schedulers, that took part besides the children.
     attempt
         Which attempt this is, from 1.
+    packed
+        The arguments, pickled, for a later attempt.
     begun
         When the first attempt started, if this is a later one.
     shown
         Whether it has been recorded as running.
+    timer
+        What ends it when it has run for too long.
     handles
         What is kept of its handles, if it or a call in it gets or gives any.
     context
@@ -247,6 +258,7 @@ class Job:
         "cached",
         "children",
         "context",
+        "early",
         "ended",
         "evaluation",
         "exported",
@@ -260,17 +272,18 @@ class Job:
         "names",
         "number",
         "options",
+        "packed",
         "parent",
         "records",
         "run",
         "scope",
         "shown",
         "single",
-        "single_record",
         "stage",
         "started",
         "status",
         "task",
+        "timer",
         "unsettled_options",
         "upstreams",
         "used",
@@ -298,14 +311,16 @@ class Job:
         self.leader: TaskEvaluation | None = None
         self.cached: CachedCall | None = None
         self.single: Any = None
-        self.single_record: ValueRecord | None = None
+        self.early: CallRecord | None = None
         self.children: list[TaskEvaluation] | None = None
         self.scope: dict[int, Evaluation] | None = None
         self.used: dict[bytes, TaskCode] | None = None
         self.given: set[str] | None = None
         self.attempt = 1
+        self.packed: bytes | None = None
         self.begun = 0
         self.shown = False
+        self.timer: Timer | None = None
         self.handles: JobHandles | None = None
         self.started = 0
         self.ended = 0

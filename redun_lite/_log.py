@@ -16,6 +16,7 @@ from ._display import (
     format_call,
     format_count,
     format_duration,
+    format_job_id,
     format_job_line,
     format_job_table,
     format_size,
@@ -37,6 +38,7 @@ from ._history import (
 )
 from ._job import FAILED
 from ._safe_load import Composite, load_safely
+from ._schema import JOB_NUMBER_BITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,7 +129,7 @@ class _Log:
                 + self._faint_tags(tags[execution.uuid])
             )
         if len(found) > len(shown):
-            lines.append(f"… and {self._history.count_rows()['execution'] - len(shown)} more")
+            lines.append(f"… and {self._history.count_executions() - len(shown)} more")
         return lines
 
     def _faint_tags(self, tags: list[tuple[str, Any]]) -> str:
@@ -139,13 +141,14 @@ class _Log:
         lines = [
             self._title("Execution", execution.uuid, execution.status),
             self._field("Command", _command(execution)),
+            *self._part_of(execution),
             *self._times(execution.started, execution.ended),
             self._field("Process", f"{execution.pid} on {one_line(execution.host)}"),
             *self._tag_fields(execution.uuid),
             "",
             *format_job_table(tree.counts, self._palette),
             "",
-            *self._entries(tree.entries, execution.uuid),
+            *self._entries(tree.entries),
         ]
         if tree.left_out:
             lines.append(
@@ -154,9 +157,16 @@ class _Log:
             )
         return lines
 
+    def _part_of(self, execution: ExecutionRow) -> list[str]:
+        if execution.parent_job_id is None:
+            return []
+        parent = self._history.execution(execution.parent_job_id >> JOB_NUMBER_BITS)
+        number = execution.parent_job_id & ((1 << JOB_NUMBER_BITS) - 1)
+        return [self._field("Part of", format_job_id(parent.uuid, number))]
+
     # Jobs
 
-    def _entries(self, entries: list[TreeEntry], uuid: str) -> list[str]:
+    def _entries(self, entries: list[TreeEntry]) -> list[str]:
         """Return the lines of a tree of jobs."""
         single = [entry.job for entry in entries if entry.counts is None]
         arguments = self._history.arguments(job.call_id for job in single if job.call_id)
@@ -168,7 +178,7 @@ class _Log:
         id_width = max((len(str(entry.job.number)) for entry in entries), default=0) + 10
         lines = []
         for depth, job, counts in entries:
-            job_id = f"{uuid[:8]}-{job.number}"
+            job_id = self._history.job_id(job)
             if counts is not None:
                 lines.append(
                     format_job_line(
@@ -208,7 +218,7 @@ class _Log:
             lines += [*self._tag_fields(job_id), *self._attempts(job), *self._call_body(call)]
         children = history.children(job)
         if children:
-            lines += ["", self._heading("Led to"), *self._entries(children, execution.uuid)]
+            lines += ["", self._heading("Led to"), *self._entries(children)]
         return [*lines, "", *self._source(task)]
 
     def _attempts(self, job: JobRow) -> list[str]:

@@ -265,11 +265,11 @@ def _context(config: Config, options: Namespace) -> dict[str, Any]:
 
 def _read_input(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Load arguments from a pickle, which may run anything: the user said `--input`."""
-    import pickle
+    from ._value import loads
 
     try:
         with open(path, "rb") as stream:
-            args, kwargs = pickle.load(stream)
+            args, kwargs = loads(stream.read())
         return tuple(args), dict(kwargs)
     except Exception as error:  # Loading a pickle may raise anything.
         raise UsageError(

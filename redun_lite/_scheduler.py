@@ -11,11 +11,11 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ._config import Config
 from ._db import Repository, now
-from ._engine import Engine
+from ._engine import Engine, PartOf
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
@@ -144,9 +144,10 @@ class Scheduler:
 
     # Running
 
+    @overload
     def run(
         self,
-        expr: Expression[T] | T,
+        expr: Expression[T],
         exec_argv: list[str] | None = None,
         dryrun: bool = False,
         cache: bool = True,
@@ -155,8 +156,37 @@ class Scheduler:
         execution_id: str | None = None,
         options: dict[str, Any] | None = None,
         exported: dict[str, Any] | None = None,
-        parent_job: int | None = None,
-    ) -> T:
+        part_of: PartOf | None = None,
+    ) -> T: ...
+
+    @overload
+    def run(
+        self,
+        expr: T,
+        exec_argv: list[str] | None = None,
+        dryrun: bool = False,
+        cache: bool = True,
+        tags: Iterable[tuple[str, Any]] = (),
+        context: dict[str, Any] | None = None,
+        execution_id: str | None = None,
+        options: dict[str, Any] | None = None,
+        exported: dict[str, Any] | None = None,
+        part_of: PartOf | None = None,
+    ) -> T: ...
+
+    def run(
+        self,
+        expr: Any,
+        exec_argv: list[str] | None = None,
+        dryrun: bool = False,
+        cache: bool = True,
+        tags: Iterable[tuple[str, Any]] = (),
+        context: dict[str, Any] | None = None,
+        execution_id: str | None = None,
+        options: dict[str, Any] | None = None,
+        exported: dict[str, Any] | None = None,
+        part_of: PartOf | None = None,
+    ) -> Any:
         """Evaluate an expression, or a nested value that holds some, and return its value.
 
         Parameters
@@ -179,8 +209,8 @@ class Scheduler:
             Task options that win over all others.
         exported
             Task options that all jobs inherit, as if a job around them exported these.
-        parent_job
-            Row id of the job, in this repository, that the execution is a part of.
+        part_of
+            What the execution is a part of.
 
         Raises
         ------
@@ -199,6 +229,7 @@ class Scheduler:
         if not dryrun:
             shown = format_expr(expr)[:_MAX_SHOWN]
             argv = exec_argv if exec_argv is not None else ["scheduler.run", shown]
+            parent_job = None if part_of is None else part_of.parent_job
             row_id = repository.start_execution(identity, argv, now(), parent_job)
             for key, value in tags:
                 repository.record_tag(identity, key, value)
@@ -215,6 +246,7 @@ class Scheduler:
             scheduler=self,
             execution_uuid=identity,
             exported=exported,
+            part_of=part_of,
         )
         if self.reporter is not None:
             self.reporter.started(engine, identity)
@@ -223,7 +255,7 @@ class Scheduler:
         outer, _current.engine = get_current_engine(), engine
         try:
             with _interrupts(engine):
-                result: T = engine.run(expr)
+                result = engine.run(expr)
             status = DONE
             return result
         except DryRunResult:
@@ -324,6 +356,14 @@ class _interrupts:
 _current = threading.local()
 
 
+@overload
+def get_current_scheduler(required: Literal[True] = True) -> Scheduler: ...
+
+
+@overload
+def get_current_scheduler(required: bool) -> Scheduler | None: ...
+
+
 def get_current_scheduler(required: bool = True) -> Scheduler | None:
     """Return the scheduler that runs in this thread.
 
@@ -339,9 +379,7 @@ def get_current_scheduler(required: bool = True) -> Scheduler | None:
 
 
 def _current_repository() -> Repository:
-    scheduler = get_current_scheduler()
-    assert scheduler is not None
-    return scheduler.backend
+    return get_current_scheduler().backend
 
 
 set_state_finder(_current_repository)
@@ -360,7 +398,15 @@ def set_current_scheduler(scheduler: Scheduler | None) -> Scheduler | None:
     return previous
 
 
-def run(expr: Expression[T] | T, config: Config | None = None, **options: Any) -> T:
+@overload
+def run(expr: Expression[T], config: Config | None = None, **options: Any) -> T: ...
+
+
+@overload
+def run(expr: T, config: Config | None = None, **options: Any) -> T: ...
+
+
+def run(expr: Any, config: Config | None = None, **options: Any) -> Any:
     """Evaluate an expression with a scheduler made for it; see `Scheduler.run`.
 
     Examples

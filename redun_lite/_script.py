@@ -27,7 +27,7 @@ import signal
 import textwrap
 from collections.abc import Coroutine, Iterable, Iterator
 from shlex import quote
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
 from ._errors import ExpressionError, ScriptError, TaskError
 from ._expr import Expression, SimpleExpression, expressions_in
@@ -40,6 +40,7 @@ from ._value import Value, iter_nested, map_nested
 if TYPE_CHECKING:
     from ._job import Job
     from ._shell import RunningScript
+    from ._task import OnlyAny
 
 DEFAULT_SHELL = "#!/usr/bin/env bash\nset -exo pipefail"
 """What a command starts with that names no interpreter: fails where any part fails, and traces."""
@@ -53,7 +54,68 @@ MOST_KEPT = 100_000
 _MOST_SHOWN = 60  # Characters of a command that an error shows.
 
 
+T = TypeVar("T", File, Dir)
+K = TypeVar("K")
+
 # What the user calls
+
+
+@overload
+def script(
+    command: Any,
+    inputs: Any = (),
+    outputs: OnlyAny = ...,
+    tempdir: bool = False,
+    as_mount: bool = False,
+    **task_options: Any,
+) -> bytes: ...
+
+
+@overload
+def script(
+    command: Any,
+    inputs: Any = (),
+    *,
+    outputs: Staging[T],
+    tempdir: bool = False,
+    as_mount: bool = False,
+    **task_options: Any,
+) -> T: ...
+
+
+@overload
+def script(
+    command: Any,
+    inputs: Any = (),
+    *,
+    outputs: list[Staging[T]],
+    tempdir: bool = False,
+    as_mount: bool = False,
+    **task_options: Any,
+) -> list[T]: ...
+
+
+@overload
+def script(
+    command: Any,
+    inputs: Any = (),
+    *,
+    outputs: dict[K, Staging[T]],
+    tempdir: bool = False,
+    as_mount: bool = False,
+    **task_options: Any,
+) -> dict[K, T]: ...
+
+
+@overload
+def script(
+    command: Any,
+    inputs: Any = (),
+    outputs: Any = ...,
+    tempdir: bool = False,
+    as_mount: bool = False,
+    **task_options: Any,
+) -> Any: ...
 
 
 def script(

@@ -22,7 +22,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 
@@ -304,7 +304,7 @@ def _has_living(group: int) -> bool:
 
 
 @contextmanager
-def _private_directory() -> Iterator[str]:
+def _private_directory() -> Generator[str, None, None]:
     """Make a directory for one script, and remove it with all that is in it."""
     directory = tempfile.TemporaryDirectory(prefix="redun_lite-")
     try:

@@ -11,7 +11,18 @@ import inspect
 import os
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar, overload
+from importlib import import_module
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    overload,
+)
 
 from ._errors import ArgumentError, HashError, TaskError, UnknownTask, suggest
 from ._expr import (
@@ -24,7 +35,7 @@ from ._expr import (
     key_of_expr,
     loads_expr,
 )
-from ._hash import digest, key_of, source_of
+from ._hash import PACKAGE, digest, key_of, source_of
 from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,
@@ -37,14 +48,26 @@ from ._options import (
 from ._value import Value
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from typing import Concatenate, ParamSpec  # novm
 
+    from ._expr import Expression
+    from ._promise import Promise
+
     P = ParamSpec("P")
+
+    class OnlyAny:
+        """For type checkers: what no function returns, so that only `Any` comes to it.
+
+        Without an overload for it, `Any` would be taken for the first of the others.
+        """
+
 else:
     P = TypeVar("P")  # Python 3.9 has no ParamSpec; nothing looks at it when the program runs.
 
 R = TypeVar("R", covariant=True)  # A task of bools is good for whoever wants one of ints.
 T = TypeVar("T")
+SomeTask = TypeVar("SomeTask", bound="Task[Any, Any]")
 
 
 # Parameters
@@ -159,6 +182,8 @@ class TaskCode(NamedTuple):
 class Task(Value, Generic[P, R]):
     """A function whose calls are lazy.
 
+    Type checkers see it with the parameters and the result of the function.
+
     Made by the decorator `task`.  Calling it returns an expression; `Task.func` is the function
     itself, for calling it at once.
 
@@ -179,6 +204,9 @@ class Task(Value, Generic[P, R]):
     depends_on_run = False
     """Whether what it comes to follows from more than its code and arguments: then no call above
     it is replayed as a whole."""
+    evaluates_within = False
+    """Whether other tasks are evaluated while its function runs: then its first result tells nothing
+    of them, and is not replayed."""
     _given = 0
 
     def __init__(
@@ -195,7 +223,7 @@ class Task(Value, Generic[P, R]):
         options: dict[str, Any] | None = None,
         exported: tuple[str, ...] = (),
     ) -> None:
-        self.func = func
+        self.func: Callable[P, R] = func
         self.name = name
         self.namespace = namespace
         self.fullname = f"{namespace}.{name}" if namespace else name
@@ -213,7 +241,6 @@ class Task(Value, Generic[P, R]):
         self.wrapped: Task[Any, Any] | None = None
         self.parameters = Parameters(func, self.fullname, self._given)
         self.is_async = inspect.iscoroutinefunction(func)
-        # Whether others are evaluated while its function runs, of which no first result tells.
         self.evaluates_within = self.is_async
         self.key = self._make_key()
         self._options: TaskOptions | None = None
@@ -275,7 +302,18 @@ class Task(Value, Generic[P, R]):
     def __repr__(self) -> str:
         return f"Task(fullname={self.fullname}, hash={self.hash[:8]})"
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def __call__(self: Task[P, OnlyAny], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    @overload
+    def __call__(
+        self: Task[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Expression[T]: ...
+
+    @overload
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return the expression of a call.
 
         Raises
@@ -284,7 +322,7 @@ class Task(Value, Generic[P, R]):
             The function does not take these arguments.
         """
         self.parameters.accept(args, kwargs)
-        return TaskExpression(  # type: ignore[return-value]
+        return TaskExpression(
             self.fullname,
             args,
             kwargs or _NO_OPTIONS,
@@ -293,20 +331,20 @@ class Task(Value, Generic[P, R]):
             self.nout,
         )
 
-    def options(self, **options: Any) -> Task[P, R]:
+    def options(self: SomeTask, **options: Any) -> SomeTask:
         """Return the task with other options for the calls that are made through it.
 
         Options given here win over those of the decorator.  Their values may be expressions.
         """
         return self._with_call_options(options, ())
 
-    def export_options(self, **options: Any) -> Task[P, R]:
+    def export_options(self: SomeTask, **options: Any) -> SomeTask:
         """Return the task with options for its calls and for all jobs below them."""
         return self._with_call_options(options, tuple(options))
 
     def update_context(
-        self, context: dict[str, Any] | None = None, /, **variables: Any
-    ) -> Task[P, R]:
+        self: SomeTask, context: dict[str, Any] | None = None, /, **variables: Any
+    ) -> SomeTask:
         """Return the task with other context variables for its calls and for all jobs below them.
 
         Parameters
@@ -334,9 +372,11 @@ class Task(Value, Generic[P, R]):
         changed = {CONTEXT_OPTION: merged(known, merged(given, variables))}
         return self._with_call_options(changed, ())
 
-    def _with_call_options(self, options: dict[str, Any], exported: tuple[str, ...]) -> Task[P, R]:
+    def _with_call_options(
+        self: SomeTask, options: dict[str, Any], exported: tuple[str, ...]
+    ) -> SomeTask:
         check_option_names(options, f"task {self.fullname}")
-        changed: Task[P, R] = object.__new__(type(self))
+        changed: SomeTask = object.__new__(type(self))
         changed.__dict__.update(self.__dict__)
         changed.call_options = {**self.call_options, **options}
         changed.call_exported = _exported_names(options, (*self.call_exported, *exported))
@@ -395,10 +435,22 @@ class SchedulerTask(Task[P, R]):
 
     type_name = "redun_lite.SchedulerTask"
     _given = 3  # Parameters that the engine fills: the scheduler, the parent job, the expression.
+    func: Callable[..., Any]
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    @overload
+    def __call__(self: SchedulerTask[P, OnlyAny], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    @overload
+    def __call__(self: SchedulerTask[P, Promise[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    @overload
+    def __call__(
+        self: SchedulerTask[P, Union[Promise[T], T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.parameters.accept(args, kwargs)
-        return SchedulerExpression(  # type: ignore[return-value]
+        return SchedulerExpression(
             self.fullname,
             args,
             kwargs or _NO_OPTIONS,
@@ -418,7 +470,18 @@ class PartialTask(Value, Generic[R]):
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> R:
+    @overload
+    def __call__(self: PartialTask[OnlyAny], /, *args: Any, **kwargs: Any) -> Any: ...
+
+    @overload
+    def __call__(
+        self: PartialTask[Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
+    ) -> Expression[T]: ...
+
+    @overload
+    def __call__(self, /, *args: Any, **kwargs: Any) -> R: ...
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self.task(*self.args, *args, **{**self.kwargs, **kwargs})
 
     def options(self, **options: Any) -> PartialTask[R]:
@@ -592,7 +655,13 @@ class TaskRegistry:
 
     def get(self, task_name: str) -> Task[Any, Any] | None:
         """Return the task of a full name, or None."""
-        return self._tasks.get(task_name)
+        task = self._tasks.get(task_name)
+        if task is None and task_name.startswith(_OWN_TASKS):
+            # A recorded call may name a task of this package that nothing has imported here.
+            for module in _OWN_MODULES:
+                import_module(f"{PACKAGE}.{module}")
+            task = self._tasks.get(task_name)
+        return task
 
     def find(self, task_name: str) -> Task[Any, Any]:
         """Return the task of a full name.
@@ -602,7 +671,7 @@ class TaskRegistry:
         UnknownTask
             There is none; the message offers the nearest names.
         """
-        task = self._tasks.get(task_name)
+        task = self.get(task_name)
         if task is None:
             raise UnknownTask(f"unknown task {task_name!r}: {suggest(task_name, self._tasks)}")
         return task
@@ -624,6 +693,8 @@ def _is_clash(known: Task[Any, Any], new: Task[Any, Any]) -> bool:
     return len(set(map(os.path.realpath, files))) > 1
 
 
+_OWN_TASKS = "redun_lite."
+_OWN_MODULES = ("_builtins", "_federated", "_handle", "_script", "_subrun", "functools", "tools")
 _registry = TaskRegistry()
 
 
@@ -660,10 +731,25 @@ def task(func: Callable[P, R]) -> Task[P, R]: ...
 @overload
 def task(
     *,
+    script: Literal[True],
     name: str | None = None,
     namespace: str | None = None,
     version: str | None = None,
-    script: bool = False,
+    hash_includes: list[Any] | tuple[Any, ...] = (),
+    source: str | None = None,
+    load_module: str | None = None,
+    export_options: dict[str, Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[P, Any]], Task[P, bytes]]: ...
+
+
+@overload
+def task(
+    *,
+    name: str | None = None,
+    namespace: str | None = None,
+    version: str | None = None,
+    script: Literal[False] = False,
     hash_includes: list[Any] | tuple[Any, ...] = (),
     source: str | None = None,
     load_module: str | None = None,
@@ -721,7 +807,7 @@ def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
 
 
 @overload
-def scheduler_task(func: Callable[Concatenate[Any, Any, Any, P], Any]) -> SchedulerTask[P, Any]: ...
+def scheduler_task(func: Callable[Concatenate[Any, Any, Any, P], R]) -> SchedulerTask[P, R]: ...
 
 
 @overload
@@ -731,7 +817,7 @@ def scheduler_task(
     namespace: str | None = None,
     version: str | None = None,
     **options: Any,
-) -> Callable[[Callable[Concatenate[Any, Any, Any, P], Any]], SchedulerTask[P, Any]]: ...
+) -> Callable[[Callable[Concatenate[Any, Any, Any, P], R]], SchedulerTask[P, R]]: ...
 
 
 def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
@@ -786,6 +872,10 @@ def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dic
         raise TaskError(
             f"{where}: a namespace is letters, digits, '_' and '.', and starts with no '.', "
             f"not {space!r}"
+        )
+    if known.get("script") and inspect.iscoroutinefunction(func):
+        raise TaskError(
+            f"{where}: a script task cannot be async; await script(...) in an async task instead"
         )
     exports = known.pop("export_options", None) or {}
     check_option_names({**options, **exports}, where, definition=True)

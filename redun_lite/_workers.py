@@ -27,8 +27,9 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from ._backlog import Backlog
 from ._db import now
@@ -86,7 +87,6 @@ class ProcessPool:
         self._context: Any = multiprocessing.get_context(start_method)
         self._backlog = Backlog()
         self._overdue: deque[Job] = deque()  # Running, and to be killed.
-        self._unwanted: deque[Job] = deque()  # Running, and to come to an end.
         self._workers: list[_Worker] = []
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_sender, False)
@@ -113,8 +113,8 @@ class ProcessPool:
         return "its process was killed"
 
     def interrupt(self, job: Job) -> None:
-        self._unwanted.append(job)
-        self._wake()
+        for worker in list(self._workers):
+            worker.tell_unwanted(job)
 
     def stop(self) -> None:
         self._stopping = True
@@ -136,11 +136,11 @@ class ProcessPool:
         while not self._stopping:
             try:
                 self._kill_overdue()
-                self._tell_unwanted()
                 self._feed()
                 self._listen()
             except Exception as error:  # Whatever it is, jobs must not be waited for in vain.
                 self._give_up(repr(error))
+        self._kill_overdue()
         for worker in self._workers:
             worker.stop()
 
@@ -160,18 +160,16 @@ class ProcessPool:
         while self._overdue:
             job = self._overdue.popleft()
             for worker in list(self._workers):
-                if worker.sent.get(worker.running) is job:
+                index = worker.index_of(job)
+                if index is None:
+                    continue
+                # Else it might go on to another job just now, and that would be killed.
+                for other in reversed(worker.take_back()):
+                    self._backlog.put_back(other)
+                if worker.ends_with(index):
+                    worker.give_up(index)
                     worker.process.kill()
                     self._bury(worker)
-
-    def _tell_unwanted(self) -> None:
-        """Tell the workers whose jobs are to come to an end."""
-        while self._unwanted:
-            job = self._unwanted.popleft()
-            for worker in self._workers:
-                for index, sent in worker.sent.items():
-                    if sent is job:
-                        worker.tell_unwanted(index)
 
     def _feed(self) -> None:
         """Send jobs to the workers, those with the fewest first; start workers if all are busy."""
@@ -403,9 +401,22 @@ class _Worker:
         """Index of the job that it started last."""
         return int(self._board[0])
 
-    def tell_unwanted(self, index: int) -> None:
-        """Let a job know, if it asks when it runs, that nobody waits for it any more."""
-        self._board[2] = index
+    def tell_unwanted(self, job: Job) -> None:
+        """Let a job, if it is here and asks, know that nobody waits for it any more.
+
+        Called from any thread, so that it knows as soon as whoever called does.
+        """
+        for index, sent in list(self.sent.items()):
+            if sent is job:
+                self._board[2] = index
+
+    def index_of(self, job: Job) -> int | None:
+        """Return the index of a job that it has; None if it has not."""
+        return next((index for index, sent in self.sent.items() if sent is job), None)
+
+    def ends_with(self, index: int) -> bool:
+        """Say whether, of the jobs it was sent, it begins none after a certain one."""
+        return bool(self._board[1] == index + 1)
 
     def take(self, job: Job, data: bytes) -> tuple[Any, ...]:
         """Count a job as sent, and return the message that says it."""
@@ -526,12 +537,10 @@ def _run_jobs(outbox: _Outbox, board: Any, messages: list[tuple[Any, ...]]) -> N
         if index >= board[1]:
             outbox.add((index, _SKIPPED, 0, None))
             continue
-        if is_timed:
-            outbox.add((index, _BEGUN, 0, None))
-            outbox.send()
         outbox.watch()
         started = now()
-        kind, payload = _run_job(fullname, key, module, file, data)
+        begins = partial(_say_begun, outbox, index) if is_timed else None
+        kind, payload = _run_job(fullname, key, module, file, data, begins)
         outbox.add((index, kind, started, payload))
     outbox.send()
 
@@ -592,14 +601,31 @@ class _Outbox:
             pass  # The parent is gone.
 
 
-def _run_job(fullname: str, key: bytes, module: str, file: str, data: bytes) -> tuple[int, Any]:
-    """Run one job; return the kind of answer and its data."""
+def _say_begun(outbox: _Outbox, index: int) -> None:
+    outbox.add((index, _BEGUN, 0, None))
+    outbox.send()
+
+
+def _run_job(
+    fullname: str,
+    key: bytes,
+    module: str,
+    file: str,
+    data: bytes,
+    begins: Callable[[], None] | None,
+) -> tuple[int, Any]:
+    """Run one job; return the kind of answer and its data.
+
+    `begins` is called once all that the function needs is loaded, which may take a while.
+    """
     try:
         task = load_task(fullname, key, module, file)
     except Exception as error:
         return _UNKNOWN, f"a worker process cannot load task {fullname}: {error}"
     try:
         args, kwargs = loads_expr(data)
+        if begins is not None:
+            begins()
         result = task.func(*args, **kwargs)
     except BaseException as error:
         return _ERROR, _dump_error(error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Callable, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Literal, Protocol, TypeVar, overload
 
 from ._errors import TaskError
 from ._hash import source_of
@@ -19,13 +19,46 @@ from ._task import Task, get_task_registry, task
 if TYPE_CHECKING:
     from typing import ParamSpec  # novm
 
+    from ._task import OnlyAny
+
     P = ParamSpec("P")
-else:
-    P = TypeVar("P")
+    Q = ParamSpec("Q")
+    R = TypeVar("R")
+    S = TypeVar("S")
+    S_co = TypeVar("S_co", covariant=True)
 
-R = TypeVar("R")
+    class Decorator(Protocol[S_co]):
+        """Makes tasks with the parameters of what it decorates, and its result or another."""
 
-Wrapped = Union[Callable[P, R], Task[P, R]]
+        @overload
+        def __call__(self: Decorator[OnlyAny], task: Task[P, R], /) -> Task[P, R]: ...
+        @overload
+        def __call__(self: Decorator[OnlyAny], task: Callable[P, R], /) -> Task[P, R]: ...
+        @overload
+        def __call__(self, task: Task[P, Any], /) -> Task[P, S_co]: ...
+        @overload
+        def __call__(self, task: Callable[P, Any], /) -> Task[P, S_co]: ...
+
+
+@overload
+def wraps_task(
+    wrapper_name: str | None = None,
+    wrapper_hash_includes: Sequence[Any] | None = None,
+    use_wrapper_signature: Literal[False] = False,
+    wrapper_extra_hash_data: Sequence[Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[[Task[..., Any]], Callable[..., S]]], Decorator[S]]: ...
+
+
+@overload
+def wraps_task(
+    wrapper_name: str | None = None,
+    wrapper_hash_includes: Sequence[Any] | None = None,
+    *,
+    use_wrapper_signature: Literal[True],
+    wrapper_extra_hash_data: Sequence[Any] | None = None,
+    **options: Any,
+) -> Callable[[Callable[[Task[P, R]], Callable[Q, S]]], Callable[[Callable[P, R]], Task[Q, S]]]: ...
 
 
 def wraps_task(
@@ -34,7 +67,7 @@ def wraps_task(
     use_wrapper_signature: bool = False,
     wrapper_extra_hash_data: Sequence[Any] | None = None,
     **options: Any,
-) -> Callable[[Callable[[Task[Any, Any]], Callable[..., Any]]], Callable[[Any], Task[Any, Any]]]:
+) -> Any:
     """Return a decorator that makes, of a function from task to function, a decorator of tasks.
 
     Parameters
@@ -84,7 +117,7 @@ def wraps_task(
             data = [*(wrapper_hash_includes or ()), *(wrapper_extra_hash_data or ())]
             if not use_wrapper_signature:
                 around.__wrapped__ = inner.func  # type: ignore[attr-defined]
-            definition = {
+            definition: dict[str, Any] = {
                 "name": name,
                 "namespace": namespace,
                 "source": source,

@@ -18,18 +18,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from textwrap import dedent
-from typing import TYPE_CHECKING, Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar, cast
 
 from ._builtins import no_prov, seq
 from ._errors import ArgumentError, HashError, shorten
 from ._expr import Expression, SimpleExpression, expressions_in
-from ._task import PartialTask, SchedulerTask, Task, scheduler_task, task
+from ._task import PartialTask, Task, scheduler_task, task
 from ._value import dumps
 
 if TYPE_CHECKING:
-    from typing import Concatenate, ParamSpec  # novm
-
-    P = ParamSpec("P")
+    from ._signatures import FlatMapTask, Makes, MapTask, StarmapTask, ZipTask
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -56,14 +54,9 @@ __all__ = [
 ]
 
 
-def _arranging(func: Callable[Concatenate[Any, Any, Any, P], R]) -> SchedulerTask[P, R]:
-    """Make a scheduler task of a function whose hint says what its result comes to."""
-    return scheduler_task(version="1")(func)
-
-
 def _once_known(function: Callable[..., R], /, *args: Any, **kwargs: Any) -> R:
     """Return the expression of a call of a function that is to see values only."""
-    return SimpleExpression("call", (function, *args), kwargs)  # type: ignore[return-value]
+    return cast(R, SimpleExpression("call", (function, *args), kwargs))
 
 
 # Checks
@@ -88,14 +81,8 @@ def _check_list(value: Any, where: str) -> None:
 # Loops
 
 
-@_arranging
-def map_(
-    scheduler: Any,
-    parent_job: Any,
-    sexpr: Any,
-    a_task: Task[Concatenate[T, ...], R] | PartialTask[R],
-    values: Iterable[T],
-) -> list[R]:
+@cast("Makes[MapTask]", scheduler_task(version="1"))
+def map_(scheduler: Any, parent_job: Any, sexpr: Any, a_task: Any, values: Any) -> list[Any]:
     """Call a task with each value of a list; the calls run in parallel.
 
     Parameters
@@ -139,14 +126,10 @@ def _map(a_task: Any, values: Any) -> list[Any]:
     return [a_task(value) for value in values]
 
 
-@_arranging
+@cast("Makes[StarmapTask]", scheduler_task(version="1"))
 def starmap(
-    scheduler: Any,
-    parent_job: Any,
-    sexpr: Any,
-    a_task: Task[..., R] | PartialTask[R],
-    kwargs: Iterable[Mapping[str, Any]] = (),
-) -> list[R]:
+    scheduler: Any, parent_job: Any, sexpr: Any, a_task: Any, kwargs: Any = ()
+) -> list[Any]:
     """Call a task with each dict of a list as its keyword arguments; the calls run in parallel.
 
     Parameters
@@ -227,10 +210,8 @@ def flatten(list_of_lists: Iterable[Iterable[T]]) -> list[T]:
     return list(chain.from_iterable(lists))
 
 
-@task(version="1")
-def flat_map(
-    a_task: Task[Concatenate[T, ...], list[R]] | PartialTask[list[R]], values: Iterable[T]
-) -> list[R]:
+@cast("Makes[FlatMapTask]", task(version="1"))
+def flat_map(a_task: Any, values: Any) -> list[Any]:
     """Call a task that returns lists with each value of a list, and put the lists into one.
 
     Examples
@@ -245,8 +226,8 @@ def flat_map(
     return flatten(map_(a_task, values))
 
 
-@task(version="1")
-def zip_(*lists: Iterable[T]) -> list[tuple[T, ...]]:
+@cast("Makes[ZipTask]", task(version="1"))
+def zip_(*lists: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Return the list of the tuples of what is at the same place in each list.
 
     It is as long as the shortest list.
@@ -296,7 +277,7 @@ def compose(
     return compose_apply.partial(tasks)
 
 
-@_arranging
+@scheduler_task(version="1")
 def compose_apply(
     scheduler: Any,
     parent_job: Any,
@@ -372,7 +353,7 @@ def delay(x: T) -> PartialTask[T]:
     return identity.partial(x)  # type: ignore[return-value]
 
 
-@_arranging
+@scheduler_task(version="1")
 def force(scheduler: Any, parent_job: Any, sexpr: Any, x: PartialTask[T] | Task[[], T]) -> T:
     """Evaluate what `delay` put off, or call any other task that needs no more arguments.
 

@@ -20,7 +20,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from ._config import Config
 from ._executor import Executor, LocalExecutor
@@ -109,7 +109,13 @@ class TemporaryRepository:
         """Return a new scheduler on the repository; use it with `with`, or close it."""
         return Scheduler(self.config, executor=executor or InlineExecutor())
 
-    def run(self, expr: Expression[T] | T, **options: Any) -> T:
+    @overload
+    def run(self, expr: Expression[T], **options: Any) -> T: ...
+
+    @overload
+    def run(self, expr: T, **options: Any) -> T: ...
+
+    def run(self, expr: Any, **options: Any) -> Any:
         """Evaluate an expression with a new scheduler; see `Scheduler.run`."""
         with self.scheduler() as scheduler:
             return scheduler.run(expr, **options)

@@ -245,9 +245,10 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
     ):
         try:
             value = load_value(name, data)
+            key = key_of_expr(value)  # Also loads what is quoted.
         except Exception:
             continue  # Its class or task is not here.
-        assert key_of_expr(value) == digests[row], f"value {row} is not {value!r}"
+        assert key == digests[row], f"value {row} is not {value!r}"
 
     arguments = defaultdict(list)
     for call, value in find("SELECT call_id, value_id FROM argument ORDER BY call_id, position"):
@@ -260,6 +261,8 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
     members = defaultdict(set)
     for task_set, task in find("SELECT task_set_id, task_id FROM task_set_member"):
         members[task_set].add(task)
+    for task_set, its_digest in find("SELECT id, digest FROM task_set"):
+        assert its_digest == digest(b"".join(sorted(tasks[task] for task in members[task_set])))
     sets = {}
     for call, task, task_set in find("SELECT id, task_id, task_set_id FROM call"):
         sets[call] = members[task_set]

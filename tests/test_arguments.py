@@ -430,6 +430,13 @@ def test_an_unknown_argument_gets_a_suggestion():
     )
 
 
+def test_a_task_without_arguments_says_so():
+    def f():
+        pass
+
+    assert error_of(f, "--thread 4") == "task f: unknown --thread: it takes no arguments"
+
+
 def test_a_word_without_a_name_is_unexpected():
     def f(a: int = 1):
         pass

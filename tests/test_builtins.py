@@ -353,9 +353,26 @@ def test_errors_of_arguments_and_operators_are_caught(failing):
     assert run(catch(failing(), caught, ident.partial())).args
 
 
-def test_an_error_in_a_nested_value_is_caught_and_its_siblings_are_recorded(lab):
-    assert lab.run(catch([fail(), add(1, 2)], ValueError, explain)) == "ValueError: failed"
-    assert lab.jobs() == {"fail": ["FAILED"], "add": ["DONE"], "explain": ["DONE"]}
+def test_an_error_in_a_nested_value_is_caught_and_siblings_that_run_are_recorded(lab):
+    begun, go_on = threading.Event(), threading.Event()
+
+    @task(version="1")
+    def fail_beside():
+        assert begun.wait(30)
+        raise ValueError("failed")
+
+    @task(version="1")
+    def beside():
+        begun.set()
+        assert go_on.wait(30)
+
+    @task(version="1")
+    def recover(error):
+        go_on.set()
+        return str(error)
+
+    assert lab.run(catch([fail_beside(), beside()], ValueError, recover)) == "failed"
+    assert lab.jobs() == {"fail_beside": ["FAILED"], "beside": ["DONE"], "recover": ["DONE"]}
 
 
 def test_an_error_in_a_handler_goes_up_past_the_other_pairs():
@@ -1056,6 +1073,30 @@ def test_a_thread_may_fork_others_and_all_are_waited_for(lab):
 
     lab.run(spawn(5))
     assert lab.jobs() == {"spawn": ["DONE"] * 6}
+
+
+def test_an_interrupt_while_a_thread_is_waited_for_is_no_success(lab):
+    @task(version="1", executor="steered")
+    def first(x):
+        return second(x)
+
+    @task(version="1", executor="steered")
+    def second(x):
+        return x
+
+    @task(version="1")
+    def main():
+        return ["main", fork_thread(first(1))]
+
+    def press(job):
+        job.run.interrupt()
+        executor.finish(job)
+
+    executor = SteeredExecutor("steered", press)
+    with pytest.raises(KeyboardInterrupt):
+        lab.run(main(), executor)
+    assert lab.statuses() == ["CANCELLED"]
+    assert lab.jobs() == {"main": ["DONE"], "first": ["CANCELLED"]}
 
 
 def test_an_error_in_a_thread_that_nobody_joins_fails_nobody(lab):

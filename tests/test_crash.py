@@ -18,6 +18,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from killing import at_statements, check_status, countdown, fork, was_killed
 from support import Lab, note, notes
 
 from redun_lite import Scheduler, task
@@ -116,37 +117,6 @@ def expected(tmp_path_factory):
     return value
 
 
-def kill_self():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def countdown(n):
-    """Return a function that kills the process when it is called for the nth time."""
-    calls = iter(range(1, n))
-
-    def call(*_):
-        if next(calls, None) is None:
-            kill_self()
-
-    return call
-
-
-def at_job(n):
-    Ledger.told = countdown(n)
-
-
-def at_statement(n):
-    connect = db.connect
-    count = countdown(n)
-
-    def counting(*args, **kwargs):
-        connection = connect(*args, **kwargs)
-        connection.set_trace_callback(count)
-        return connection
-
-    db.connect = counting
-
-
 def kill_at_bytes(lab, child, n):
     """Kill a process once the log of its database has some bytes; return how the process ended."""
     log = f"{lab.path}-wal"
@@ -164,20 +134,18 @@ def kill_at_bytes(lab, child, n):
 
 def crash(lab, kind, n, executor, flush_interval):
     """Run the workflow in a process that is killed; return whether it was before it ended."""
-    child = os.fork()
-    if child == 0:
-        try:
-            Ledger.run = "first"
-            db.FLUSH_INTERVAL = flush_interval
-            if kind != "bytes":
-                {"job": at_job, "statement": at_statement}[kind](n)
-            lab.run(main(executor))
-            os._exit(0)
-        finally:
-            os._exit(1)
-    status = kill_at_bytes(lab, child, n) if kind == "bytes" else os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), f"it ended with status {status}"
-    return status == signal.SIGKILL
+
+    def run():
+        Ledger.run = "first"
+        db.FLUSH_INTERVAL = flush_interval
+        if kind == "job":
+            Ledger.told = countdown(n)
+        elif kind == "statement":
+            at_statements(countdown(n))
+        lab.run(main(executor))
+
+    child = fork(run)
+    return check_status(kill_at_bytes(lab, child, n)) if kind == "bytes" else was_killed(child)
 
 
 def committed(lab):

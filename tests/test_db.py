@@ -555,9 +555,7 @@ def test_a_damaged_database_is_an_error_in_one_line(lab):
 
 
 def test_a_folder_in_place_of_the_database_is_named(tmp_path):
-    with pytest.raises(
-        RepositoryWriteError, match=f"cannot make the database {tmp_path}: Is a dir"
-    ):
+    with pytest.raises(RepositoryWriteError, match=f"cannot open {tmp_path}: it is a folder"):
         Repository(str(tmp_path))
 
 
@@ -566,6 +564,17 @@ def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     path = tmp_path / "file" / "lab.db"
     with pytest.raises(RepositoryWriteError, match=f"cannot make the database {path}: "):
         Repository(str(path))
+
+
+def test_opening_a_repository_twice_in_one_process_keeps_its_locks(tmp_path):
+    path = str(tmp_path / "lab.db")
+    repositories = [Repository(path) for _ in range(2)]
+    log = os.stat(f"{path}-wal").st_ino
+    # The last one that closes a database deletes its log: this is not the last one.
+    python("-c", f"from redun_lite._db import Repository; Repository({path!r}).close()")
+    assert os.stat(f"{path}-wal").st_ino == log
+    for repository in repositories:
+        repository.close()
 
 
 # What cannot be written

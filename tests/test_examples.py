@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import json
 import os
 import re
 import shutil
@@ -12,6 +14,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +30,13 @@ class Example:
         self.folder = folder
 
     def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run the workflow as a user does, without site-packages."""
-        command = [sys.executable, "-S", "-m", "redun_lite", "run", "workflow.py", "main"]
+        """Run the workflow as a user does."""
+        return self.command("run", "workflow.py", "main", *arguments, succeeds=succeeds)
+
+    def command(self, *words: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command of redun_lite, without site-packages."""
         done = subprocess.run(
-            [*command, *arguments],
+            [sys.executable, "-S", "-m", "redun_lite", *words],
             cwd=self.folder,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
@@ -364,11 +370,392 @@ def test_a_root_that_is_not_there_is_an_error_that_names_it(example, tmp_path):
     assert "nowhere: there is no such folder" in failed.stderr
 
 
+# variants
+
+
+def samples(example: Example) -> dict[str, dict[str, float]]:
+    """Return the rows of the table by sample."""
+    with (example.folder / "build" / "samples.csv").open(encoding="utf-8", newline="") as table:
+        rows = {row.pop("sample"): row for row in csv.DictReader(table)}
+    return {name: {key: float(row[key]) for key in row} for name, row in rows.items()}
+
+
+def variants(example: Example, folder: str, name: str) -> list[list[str]]:
+    """Return position, base of the reference and base of the sample of variants in a file."""
+    text = (example.folder / "build" / folder / f"{name}.vcf").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    return [[row[1], *row[3:5]] for row in rows]
+
+
+@of_example("variants")
+def test_all_variants_that_are_there_are_found_where_reads_are_deep_and_no_others(example):
+    example.run("--samples", "5", "--depth", "50")
+    deep = [name for name, row in samples(example).items() if row["depth"] > 15]
+    assert len(deep) > 2
+    for name in deep:
+        truth = variants(example, "truth", name)
+        assert len(truth) >= 4
+        assert variants(example, "calls", name) == truth
+
+
+@of_example("variants")
+def test_the_table_says_how_many_variants_were_missed_where_reads_are_few(example):
+    example.run("--samples", "4", "--depth", "8")
+    table = samples(example)
+    assert any(row["missed"] for row in table.values())
+    for name, row in table.items():
+        truth, calls = variants(example, "truth", name), variants(example, "calls", name)
+        found = [variant for variant in calls if variant in truth]
+        counts = (row["found"], row["missed"], row["false"])
+        assert counts == (len(found), len(truth) - len(found), len(calls) - len(found))
+        assert row["recall"] == pytest.approx(len(found) / len(truth), abs=1e-4)
+
+
+@of_example("variants")
+def test_variants_run_again_take_every_job_from_the_cache(example):
+    example.run("--samples", "2", "--depth", "8")
+    ran = example.jobs("DONE")
+    steps = ("sequence", "trim", "align", "call")
+    assert {ran[step] for step in steps} == {2}
+    example.run("--samples", "2", "--depth", "8")
+    assert example.jobs("DONE") == {}
+    assert example.jobs("CACHED") == ran
+
+
+@of_example("variants")
+def test_touched_reads_run_the_chain_of_their_sample_and_the_comparison(example):
+    example.run("--samples", "3", "--depth", "8")
+    touch(example.folder / "build" / "reads" / "s001.fastq")
+    example.run("--samples", "3", "--depth", "8")
+    assert example.jobs("DONE") == {"sequence": 1, "trim": 1, "align": 1, "call": 1, "compare": 1}
+
+
+@of_example("variants")
+def test_an_edit_of_the_caller_runs_the_calls_and_the_comparison(example):
+    example.run("--samples", "3", "--depth", "8")
+    example.edit("workflow.py", "0.75 * len(column)", "0.8 * len(column)")
+    example.run("--samples", "3", "--depth", "8")
+    assert example.jobs("DONE") == {"call": 3, "compare": 1}
+
+
+@of_example("variants")
+def test_samples_that_are_added_run_their_own_chains_and_the_report(example):
+    example.run("--samples", "2", "--depth", "8")
+    before = samples(example)
+    example.run("--samples", "3", "--depth", "8")
+    ran = example.jobs("DONE")
+    assert {ran[step] for step in ("analyse", "sequence", "trim", "align", "call")} == {1}
+    after = samples(example)
+    assert {name: after[name] for name in before} == before
+
+
+@of_example("variants")
+def test_the_chart_of_variants_has_a_row_for_each_sample_and_no_external_resources(example):
+    example.run("--samples", "3", "--depth", "8")
+    text = (example.folder / "build" / "samples.svg").read_text(encoding="utf-8")
+    svg = ElementTree.fromstring(text)
+    assert svg.get("role") == "img"
+    rows = [group.findtext(f"{SVG}title") for group in svg.findall(f"{SVG}g")]
+    assert sorted(row.partition(":")[0] for row in rows) == ["s000", "s001", "s002"]
+    assert text.count("http") == 1  # The name space.
+    assert "href" not in text
+    assert "url(" not in text
+
+
+@of_example("variants")
+def test_no_samples_are_an_error_that_names_the_argument(example):
+    failed = example.run("--samples", "0", succeeds=False)
+    assert "--samples 0: it takes 1 at least" in failed.stderr
+
+
+# control_flow
+
+
+@of_example("control_flow")
+def test_on_a_quiet_day_only_the_branch_that_applies_is_evaluated(example):
+    assert example.run("--day", "1").stdout == "nothing to fear\n'nothing to fear'\n"
+    done = example.jobs("DONE")
+    assert done["say"] == 1
+    assert "warn" not in done
+
+
+@of_example("control_flow")
+def test_in_a_storm_the_siren_frames_the_message(example):
+    told = example.run("--day", "2").stdout.splitlines()[:3]
+    assert told[0] == "the siren goes on"
+    assert told[1].startswith("storm of force 10 at station ")
+    assert told[2] == "the siren goes off"
+
+
+@of_example("control_flow")
+def test_a_station_that_is_down_is_replaced_by_its_spare_or_left_out(example):
+    example.run("--day", "2")
+    done, failed = example.jobs("DONE"), example.jobs("FAILED")
+    assert failed == {"measure": 3, "ask_spare": 1, "ask": 1}
+    assert (done["ask"], done["ask_spare"], done["rate"]) == (7, 1, 7)
+
+
+@of_example("control_flow")
+def test_a_storm_watch_run_again_says_it_again_and_asks_again_who_was_left_out(example):
+    first = example.run("--day", "2")
+    assert example.run("--day", "2").stdout == first.stdout
+    assert example.jobs("DONE") == {"say": 3}
+    assert example.jobs("FAILED") == {"measure": 3, "ask_spare": 1, "ask": 1}
+
+
+@of_example("control_flow")
+def test_too_few_stations_are_an_error(example):
+    failed = example.run("--day", "12", "--stations", "1", succeeds=False)
+    assert "TooFewStations: 0 of 1 stations answer; it takes half" in failed.stderr
+    assert "say" not in example.jobs("DONE")
+
+
+# context
+
+
+@of_example("context")
+def test_context_that_nobody_sets_is_the_default(example):
+    assert ast.literal_eval(example.run().stdout) == [
+        "Oslo: -3.2 °C, wind 8 m/s",
+        "Quito: 14.8 °C, wind 2 m/s",
+        "Boston: 71.1 °F, wind 9 mph",
+    ]
+
+
+@of_example("context")
+def test_context_comes_from_the_configuration(example):
+    (example.folder / ".redun_lite").mkdir()
+    shutil.copy(example.folder / "redun_lite.ini", example.folder / ".redun_lite")
+    assert "Oslo: -3.2 °C, wind 28 km/h" in example.run().stdout
+
+
+@of_example("context")
+def test_another_context_runs_the_jobs_that_ask_for_it(example):
+    example.run()
+    lines = ast.literal_eval(example.run("--context", "units.temperature=kelvin").stdout)
+    assert lines[0] == "Oslo: 269.9 K, wind 8 m/s"
+    assert lines[2] == "Boston: 71.1 °F, wind 9 mph"
+    assert example.jobs("DONE") == {"show_temperature": 2}
+
+
+@of_example("context")
+def test_context_in_an_option_makes_no_job_run_again(example):
+    example.run()
+    example.run("--context", "observe.executor=process")
+    assert example.jobs("DONE") == {}
+
+
+# tags
+
+
+def tagged(example: Example, key: str) -> list[tuple[str, Any]]:
+    """Return what has a tag of a key, and the values of the tags, in the order of recording."""
+    database = sqlite3.connect(example.folder / ".redun_lite" / "redun_lite.db")
+    rows = database.execute("SELECT entity, value FROM tag WHERE key = ? ORDER BY id", (key,))
+    found = [(entity, json.loads(value)) for entity, value in rows]
+    database.close()
+    return found
+
+
+@of_example("tags")
+def test_tags_are_put_on_values_jobs_tasks_and_the_execution(example):
+    best = ast.literal_eval(example.run("--sensors", "2").stdout)
+    assert sorted(value for _, value in tagged(example, "quality")) == ["good", "poor"]
+    assert [value for _, value in tagged(example, "points")] == [100, 100]
+    jobs = {entity for entity, _ in tagged(example, "points")}
+    methods = tagged(example, "method")
+    assert jobs < {entity for entity, _ in methods}  # The task has it as well.
+    assert len(methods) == 3
+    assert [value for _, value in tagged(example, "best")] == [best]
+
+
+@of_example("tags")
+def test_log_shows_the_tags_of_what_it_shows(example):
+    example.run("--sensors", "2", "--tag", "reason=trial")
+    listed = example.command("log").stdout
+    assert "best=sensor" in listed
+    assert "reason=trial" in listed
+    assert "method=least squares" in example.command("log", "tags.fit").stdout
+    (line, quality), *_ = tagged(example, "quality")
+    assert f"quality={quality}" in example.command("log", line).stdout
+    (job, _), *_ = tagged(example, "points")
+    assert "method=least squares, points=100" in example.command("log", job).stdout
+
+
+@of_example("tags")
+def test_tags_run_again_take_every_job_from_the_cache_and_tag_the_new_ones(example):
+    example.run("--sensors", "2")
+    example.run("--sensors", "2")
+    assert example.jobs("DONE") == {}
+    assert len(tagged(example, "quality")) == 2
+    assert len(tagged(example, "points")) == 4
+    assert len(tagged(example, "best")) == 2
+
+
+# handles
+
+
+def months(example: Example) -> list[list[str]]:
+    """Return the rows of the summary."""
+    with (example.folder / "build" / "months.csv").open(encoding="utf-8", newline="") as table:
+        return list(csv.reader(table))
+
+
+@of_example("handles")
+def test_the_summary_is_what_the_databases_come_to(example):
+    example.run("--stations", "3", "--days", "60")
+    header, *rows = months(example)
+    assert header == ["month", "coldest", "mean", "warmest"]
+    source = sqlite3.connect(example.folder / "build" / "source.db")
+    (count,) = source.execute("SELECT count(*) FROM reading").fetchone()
+    expected = source.execute(
+        "SELECT day / 30, min(mean), avg(mean), max(mean) FROM (SELECT day, avg(celsius) AS mean "
+        "FROM reading GROUP BY station, day) GROUP BY day / 30"
+    ).fetchall()
+    source.close()
+    assert count == 3 * 60 * 3
+    assert [[float(cell) for cell in row] for row in rows] == [
+        pytest.approx(row, abs=0.05) for row in expected
+    ]
+
+
+@of_example("handles")
+def test_databases_that_were_left_alone_are_not_written_again(example):
+    example.run("--stations", "2", "--days", "30")
+    ran = example.jobs("DONE")
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("DONE") == {}
+    assert example.jobs("CACHED") == ran
+
+
+@of_example("handles")
+def test_an_edit_of_the_summary_that_is_undone_runs_it_both_times(example):
+    example.run("--stations", "2", "--days", "30")
+    first = months(example)
+    example.edit("workflow.py", "avg(celsius), max", "avg(celsius) + 100, max")
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("DONE") == {"summarise": 1, "report": 1}
+    assert months(example) != first
+    example.edit("workflow.py", "avg(celsius) + 100, max", "avg(celsius), max")
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("DONE") == {"summarise": 1, "report": 1}
+    assert months(example) == first
+
+
+@of_example("handles")
+def test_other_rows_are_loaded_again(example):
+    example.run("--stations", "2", "--days", "30")
+    example.edit("workflow.py", "SELECT day, avg(celsius) FROM", "SELECT day, max(celsius) FROM")
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("DONE") == {"extract": 2, "load": 2, "summarise": 1, "report": 1}
+
+
+@of_example("handles")
+def test_a_station_that_is_added_is_a_branch_of_its_own_and_may_be_left_out_again(example):
+    example.run("--stations", "2", "--days", "30")
+    first = months(example)
+    example.run("--stations", "3", "--days", "30")
+    steps = ("main", "measure", "extract", "load", "summarise", "report")
+    assert example.jobs("DONE") == dict.fromkeys(steps, 1)
+    assert months(example) != first
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("DONE") == {"summarise": 1, "report": 1}
+    assert months(example) == first
+
+
+@of_example("handles")
+def test_databases_that_are_gone_are_made_again(example):
+    example.run("--stations", "2", "--days", "30")
+    first = months(example)
+    ran = example.jobs("DONE")
+    shutil.rmtree(example.folder / "build")
+    example.run("--stations", "2", "--days", "30")
+    assert example.jobs("CACHED") == {"extract": ran.pop("extract")}
+    assert example.jobs("DONE") == ran
+    assert months(example) == first
+
+
+# scripts
+
+
+def total(example: Example) -> dict[str, tuple[int, int]]:
+    """Return requests and bytes of each page."""
+    text = (example.folder / "build" / "total.tsv").read_text(encoding="utf-8")
+    rows = [line.split("\t") for line in text.splitlines()]
+    return {page: (int(requests), int(size)) for requests, size, page in rows}
+
+
+def requests(example: Example) -> list[list[str]]:
+    """Return the fields of all lines of the logs."""
+    logs = sorted((example.folder / "build" / "logs").iterdir())
+    return [line.split("\t") for log in logs for line in log.read_text().splitlines()]
+
+
+@of_example("scripts")
+def test_scripts_adds_up_what_the_logs_hold(example):
+    shown = ast.literal_eval(
+        re.sub(r"(File|Dir)\(path=([^,]*), hash=\w*\)", r"'\2'", example.run("--days", "3").stdout)
+    )
+    lines = requests(example)
+    answered = [(page, int(size)) for _, status, size, page in lines if status == "200"]
+    assert total(example) == {
+        page: (
+            sum(name == page for name, _ in answered),
+            sum(size for name, size in answered if name == page),
+        )
+        for page in {name for name, _ in answered}
+    }
+    counts = [count for count, _ in total(example).values()]
+    assert counts == sorted(counts, reverse=True)
+    assert shown["failures"] == str(sum(status == "500" for _, status, _, _ in lines))
+    hours = Path(shown["hours"])
+    assert {int(file.stem) for file in hours.iterdir()} == {int(line[0]) // 60 for line in lines}
+    chart = ElementTree.parse(shown["chart"]).getroot()
+    assert [text.text for text in chart.iter(f"{SVG}text")] == list(total(example))
+
+
+@of_example("scripts")
+def test_scripts_leaves_nothing_but_its_outputs(example):
+    example.run("--days", "1")
+    made = example.folder / "build"
+    assert sorted(os.listdir(made)) == ["chart.svg", "days", "hours", "logs", "total.tsv"]
+    assert sorted(os.listdir(made / "days" / "0")) == ["failures.gz", "pages.tsv"]
+
+
+@of_example("scripts")
+def test_scripts_run_again_takes_every_job_from_the_cache(example):
+    first = example.run("--days", "2").stdout
+    assert example.run("--days", "2").stdout == first
+    assert example.jobs("DONE") == {}
+
+
+@of_example("scripts")
+def test_scripts_makes_an_output_anew_that_is_gone(example):
+    example.run("--days", "2")
+    os.remove(example.folder / "build" / "hours" / "07.tsv")
+    example.run("--days", "2")
+    assert example.jobs("DONE") == {"script": 1}
+    assert (example.folder / "build" / "hours" / "07.tsv").exists()
+    os.remove(example.folder / "build" / "days" / "1" / "pages.tsv")
+    example.run("--days", "2")
+    assert example.jobs("DONE") == {"script": 3, "count_lines": 1, "add_up": 1, "draw": 1}
+
+
+@of_example("scripts")
+def test_scripts_runs_only_the_script_that_was_edited_and_what_reads_its_output(example):
+    example.run("--days", "2")
+    example.edit("workflow.py", "-k 1,1nr", "-k 2,2nr")
+    example.run("--days", "2")
+    assert example.jobs("DONE") == {"add_up": 1, "draw": 1, "script": 2}
+    sizes = [size for _, size in total(example).values()]
+    assert sizes == sorted(sizes, reverse=True)
+
+
 # What the READMEs say
 
 READMES = [
     "README.md",
-    *(f"examples/{name}/README.md" for name in ("hello", "compile", "stdlib_report")),
+    *sorted(str(path.relative_to(REPOSITORY)) for path in REPOSITORY.glob("examples/*/README.md")),
 ]
 NOT_RUN = ("make ", "python3 benchmarks/", "python3 -m venv")
 
@@ -408,3 +795,26 @@ def test_the_first_command_of_the_readme_runs_the_main_job():
     first = re.search(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     assert first is not None
     assert first[1] == "python3 -m redun_lite run examples/stdlib_report/workflow.py main\n"
+
+
+# async
+
+
+@of_example("async")
+def test_async_halves_the_settings_until_one_is_left(example):
+    lines = ast.literal_eval(example.run("--count", "8", "--steps", "50").stdout)
+    assert [line.split()[0] for line in lines] == ["8", "4", "2", "1"]
+    assert [int(line.split()[2]) for line in lines] == [50, 100, 200, 400]
+    best = [float(line.split()[4]) for line in lines]
+    assert best[-1] < best[0]
+    assert example.jobs("DONE") == {"main": 1, "settings": 1, "anneal": 15}
+
+
+@of_example("async")
+def test_async_run_again_runs_nothing_and_more_settings_run_what_is_new(example):
+    first = example.run("--count", "8", "--steps", "50")
+    again = example.run("--count", "8", "--steps", "50")
+    assert again.stdout == first.stdout
+    assert example.jobs("DONE") == {}
+    example.run("--count", "9", "--steps", "50")
+    assert example.jobs("CACHED")["anneal"] >= 8

@@ -1002,6 +1002,27 @@ def test_states_are_invalid_before_a_step_begins(steps):
     assert valid == [1]
 
 
+def test_states_after_another_merge_are_invalid_before_a_step_begins(steps):
+    valid = []
+    held = SteeredExecutor()
+
+    def begin(job):
+        valid.append(steps.valid())
+        held.finish(job)
+
+    held.on_submit = begin
+    one, last = steps.step("one"), steps.step("last", executor="steered")
+
+    @task
+    def main(count):
+        world = steps.open()
+        return last(merge_handles([one(world, number) for number in range(count)]))
+
+    steps.run(main(2), held)
+    steps.run(main(1), held)
+    assert valid[1] == 2  # The steps before; what the first run made after them is not.
+
+
 def test_a_retried_step_goes_on_from_its_own_input(steps):
     tries = []
 
@@ -1124,9 +1145,17 @@ def test_validity_is_asked_of_the_repository(steps):
     assert run(valid(one(steps.open())))
     first = run(one(steps.open()))
     assert run([valid(first), valid(first.fork("a"))]) == [True, True]
+    inside = []
+
+    @task
+    def look(world):
+        inside.append(world)
+
+    run(look(merge_handles([first])))
+    assert run(valid(inside[0]))
     run(steps.step("one", "2")(steps.open()))
-    assert run([valid(first), valid(first.fork("a"))]) == [False, False]
-    assert run(valid(steps.open()))
+    shown = run([valid(world) for world in (first, first.fork("a"), *inside, steps.open())])
+    assert shown == [False, False, False, True]
 
 
 def test_a_state_of_another_repository_is_not_valid(steps, tmp_path):

@@ -152,7 +152,8 @@ def test_an_error_that_was_handled_before_gets_no_line_for_a_failure(lab):
     stream = io.StringIO()
     run(lab, catch(boom(1), ValueError, text), PlainReporter(stream))
     lines = [line.split() for line in stream.getvalue().splitlines()]
-    assert [words[2] for words in lines if words[:1] == ["CACHED"]][:1] == ["test_progress.boom(x=1)"]
+    cached = [words[2] for words in lines if words[:1] == ["CACHED"]]
+    assert cached[0] == "test_progress.boom(x=1)"
     assert "FAIL" not in stream.getvalue().split()
 
 

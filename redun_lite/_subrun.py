@@ -1,0 +1,519 @@
+"""`subrun`: a scheduler inside a job, so that all that an expression leads to happens there.
+
+A task that returns calls is done when it has returned them, and each of these is a job that goes to
+an executor of its own.  That is no good where getting to the executor is what takes long (a
+container, a queue, another machine).  So one job goes there, which starts a scheduler and evaluates
+the whole expression with it.
+
+How it is recorded.  The scheduler there opens the repository itself and records an execution of its
+own, which refers to the job that it belongs to.  To write its jobs into the execution here, two
+processes would have to agree on numbers; to send them back for this one to write would lose them
+where the job is killed.  What shows history puts the parts together.
+
+How it is cached.  The job's key is that of the expression.  What its function returns tells nothing
+of the tasks below, so their code comes back with the result, and counts among the tasks at and
+below the job, as if their calls were its children.  From there on it is cached like any other.
+
+What the scheduler there takes over from here (configuration, context, options) is no part of the
+key, and is not recorded: it may hold what is nobody else's business.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from ._config import CONFIG_FILE, Config
+from ._db import MEMORY, Repository
+from ._engine import PartOf
+from ._errors import ConfigError, ExecutorError, TaskError
+from ._expr import Expression, SchedulerExpression, TaskExpression, format_expr, topological_order
+from ._hash import key_of
+from ._job import Notice, Reporter, current
+from ._options import CacheCheckValid, check_option_names
+from ._scheduler import Scheduler
+from ._schema import JOB_NUMBER_BITS
+from ._task import (
+    PartialTask,
+    QuotedExpression,
+    Task,
+    TaskCode,
+    get_task_registry,
+    quote,
+    scheduler_task,
+    task,
+)
+from ._value import Value, dumps, iter_nested
+
+if TYPE_CHECKING:
+    from ._engine import Engine
+    from ._job import Job
+    from ._promise import Promise
+
+    Sections = dict[str, dict[str, Any]]
+
+T = TypeVar("T")
+
+_MAX_SHOWN = 1000  # Characters of an expression that are recorded for an execution.
+
+PARENT_TAG = "redun_lite.parent_job"
+"""Tag of an execution that a subrun has started and that is no part of another: the job's id."""
+
+EXECUTION_TAG = "redun_lite.execution"
+"""Tag of the job that has started it: the execution's UUID."""
+
+
+@scheduler_task(namespace="redun_lite", version="1")
+def subrun(
+    scheduler: Scheduler,
+    parent_job: Job | None,
+    sexpr: SchedulerExpression[Any],
+    /,
+    expr: T,
+    executor: str,
+    config: dict[str, dict[str, Any]] | None = None,
+    config_dir: str | os.PathLike[str] | None = None,
+    new_execution: bool = False,
+    load_modules: list[str] | None = None,
+    **task_options: Any,
+) -> Promise[T]:
+    """Evaluate an expression with a scheduler of its own, inside one job on an executor.
+
+    All that the expression leads to happens where that job runs.  Context variables and exported
+    options (but for `executor`) reach it.  With `check_valid="shallow"`, the default here, nothing
+    is started while the tasks below and the result are what they were; with "full", the scheduler
+    is started, and looks up its jobs one by one.
+
+    Parameters
+    ----------
+    expr
+        An expression, or a nested value with several.  All of it is evaluated there, the arguments
+        of calls as well.
+    executor
+        Name of the executor that runs the job.
+    config
+        Configuration of the scheduler there, by section and option, in place of the one here.
+        Relative paths start where those of the one here do.  It is recorded: a secret belongs in
+        the environment, from where `${NAME}` takes it.
+    config_dir
+        Directory of a configuration to read there, in place of `config`.
+    new_execution
+        Whether an execution of its own is recorded, and not a part of the one here.
+    load_modules
+        Modules to import there first, besides those that define the tasks in the expression.
+    task_options
+        Task options of the job.
+
+    Raises
+    ------
+    TaskError
+        An argument is of no use.
+    ExecutorError
+        A module cannot be imported there.
+    BaseException
+        What the expression raises.
+
+    Examples
+    --------
+    >>> from redun_lite import run, task
+    >>> @task(namespace="docs", version="1")
+    ... def double(x):
+    ...     return 2 * x
+    >>> @task(namespace="docs", version="1")
+    ... def total(numbers):
+    ...     return sum(numbers)
+    >>> run(subrun(total([double(1), double(2)]), executor="default"))
+    6
+    """
+
+    def start(given: tuple[Any, ...]) -> Promise[Any]:
+        settings = _settings(scheduler, expr, *given)
+        # Of the options, those of `subrun.options(…)` come first.
+        options = {"check_valid": CacheCheckValid.SHALLOW, **sexpr.options, **task_options}
+        options["executor"] = executor
+        name = subrun_root_task.fullname
+        arguments = (quote(expr), settings)
+        call: TaskExpression[Any] = TaskExpression(name, arguments, {}, options, sexpr.exported)
+        scheduler.engine_of(parent_job).repository.sync()  # What is done is to be found there.
+        return scheduler.evaluate(call, parent_job)
+
+    if not isinstance(executor, (str, Expression)):
+        raise TaskError(f"subrun: executor is the name of one, not {executor!r}")
+    check_option_names(task_options, "subrun")
+    arguments = (config, config_dir, new_execution, load_modules)
+    return scheduler.evaluate(arguments, parent_job).then(start)
+
+
+def _settings(
+    scheduler: Scheduler,
+    expr: Any,
+    config: Any,
+    config_dir: Any,
+    new_execution: Any,
+    load_modules: Any,
+) -> SubrunSettings:
+    """Return the settings that the arguments of `subrun` ask for."""
+    if config and config_dir:
+        raise TaskError("subrun takes config or config_dir, not both")
+    if not isinstance(config or {}, dict):
+        raise TaskError(f"subrun: config is a dict of sections, not {config!r}")
+    if not isinstance(config_dir or "", (str, os.PathLike)):
+        raise TaskError(f"subrun: config_dir is the path of a directory, not {config_dir!r}")
+    modules = () if load_modules is None else load_modules
+    if not isinstance(modules, (list, tuple)) or not all(isinstance(m, str) for m in modules):
+        raise TaskError(f"subrun: load_modules is a list of names, not {load_modules!r}")
+    if config:
+        Config(config)  # It is checked here, where it is written.
+    settings = SubrunSettings(
+        config=config or {},
+        config_dir=str(config_dir or ""),
+        load_modules=tuple(modules),
+        new_execution=bool(new_execution),
+    )
+    settings.around = Surroundings.of(scheduler, expr)
+    return settings
+
+
+# What the job is told
+
+
+class Surroundings(NamedTuple):
+    """What the scheduler in a job takes over from where it was started.
+
+    What says nothing of itself is known once the job is.
+    """
+
+    config: Sections
+    config_dir: str | None
+    tasks: tuple[tuple[str, bytes, str, str], ...]
+    """Of each task in the expression: its name, key, module and file."""
+    project: str | None = None
+    """A folder that has the modules to import, where these are another project's."""
+    arguments: dict[str, Any] = {}
+    """Arguments for `Scheduler.run`."""
+    has_provenance: bool = True
+    """Whether anything is to be recorded."""
+    uuid: str = ""
+    """UUID of the job's execution."""
+    whole_uuid: str = ""
+    """UUID of the execution that this is a part of; the same, if it is none."""
+    number: int = 0
+    """The job's number in its execution."""
+    job_id: str = ""
+    """How people call the job."""
+
+    @classmethod
+    def of(cls, scheduler: Scheduler, expr: Any) -> Surroundings:
+        """Return what is known before there is a job."""
+        here = scheduler.config
+        tasks = tuple(
+            (found.fullname, found.key, found.load_module, found.defined_in)
+            for found in _tasks_in(expr)
+        )
+        config_dir = None if here.config_dir is None else str(here.config_dir)
+        return cls(_config_of(scheduler), config_dir, tasks)
+
+    def at(self, job: Job) -> Surroundings:
+        """Return it completed with what is known of the job."""
+        engine: Any = job.run
+        assert job.options is not None
+        arguments = engine.arguments_below(job)
+        for name in ("options", "exported"):
+            # The jobs below are where this one is sent, not where those around are.
+            options = arguments[name] or {}
+            arguments[name] = {key: options[key] for key in options if key != "executor"}
+        return self._replace(
+            arguments=arguments,
+            has_provenance=job.options.prov,
+            uuid=engine.execution_uuid,
+            whole_uuid=engine.whole_uuid,
+            number=job.number & ((1 << JOB_NUMBER_BITS) - 1),
+            job_id=engine.job_id(job),
+        )
+
+
+def _config_of(scheduler: Scheduler) -> Sections:
+    """Return the configuration by which another scheduler has the same repository."""
+    config = scheduler.config
+    sections = config.get_config_dict()
+    path = getattr(scheduler.backend, "path", None)
+    if path is not None and config.db_scheme() == "sqlite" and path != config.db_path():
+        uri = "sqlite://" if path == MEMORY else f"sqlite:///{os.path.abspath(path)}"
+        sections["backend"] = {**sections.get("backend", {}), "db_uri": uri}
+    return sections
+
+
+def _tasks_in(value: Any) -> Iterable[Task[Any, Any]]:
+    """Return the tasks that a nested value refers to, by calls and as values."""
+    registry = get_task_registry()
+    found: dict[str, Task[Any, Any]] = {}
+    stack = [value]
+    while stack:
+        part = stack.pop()
+        fields = [part]
+        for expr in topological_order(part):
+            fields += expr._fields()
+            called = registry.get(expr.task_name) if isinstance(expr, TaskExpression) else None
+            if called is not None:
+                found[called.fullname] = called
+        for leaf in iter_nested(fields):
+            if isinstance(leaf, Task):
+                found[leaf.fullname] = leaf
+            elif isinstance(leaf, PartialTask):
+                stack += [leaf.task, leaf.args, leaf.kwargs]
+            elif isinstance(leaf, QuotedExpression):
+                stack.append(leaf.eval())
+    return found.values()
+
+
+class SubrunSettings(Value):
+    """How the scheduler in a job is run.
+
+    What its public attributes say is recorded and part of the job's key: it decides what code is
+    run and where that is recorded.  Its surroundings are neither recorded nor part of the key.
+
+    Attributes
+    ----------
+    entrypoint, task_name
+        Of a federated task: what it is called here, and its full name there.
+    config
+        A configuration that replaces the one here, as it is written.
+    config_dir
+        Directory of a configuration that replaces the one here.
+    load_modules
+        Modules to import.
+    new_execution
+        Whether it records an execution that is part of no other.
+    """
+
+    type_name = "redun_lite.SubrunSettings"
+
+    entrypoint: str = ""
+    task_name: str = ""
+    config: Sections = {}
+    config_dir: str = ""
+    load_modules: tuple[str, ...] = ()
+    new_execution: bool = False
+    _around: Surroundings | None = None
+
+    def __init__(self, **given: Any) -> None:
+        self.__dict__.update((name, value) for name, value in given.items() if value)
+
+    @property
+    def around(self) -> Surroundings:
+        """What it is told besides."""
+        assert self._around is not None
+        return self._around
+
+    @around.setter
+    def around(self, around: Surroundings) -> None:
+        self._around = around
+
+    def _told(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in sorted(self.__dict__) if name != "_around"}
+
+    def get_hash(self, data: bytes | None = None) -> str:
+        return key_of((self.type_name, self._told())).hex()
+
+    def serialize(self) -> bytes:
+        return dumps(SubrunSettings(**self._told()))
+
+    def preprocess(self, preprocess_args: dict[str, Any]) -> SubrunSettings:
+        settings = SubrunSettings(**self._told())
+        settings.around = self.around.at(preprocess_args["job"])
+        return settings
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
+        return f"SubrunSettings({told})"
+
+    def make_config(self) -> Config:
+        """Return the configuration of the scheduler."""
+        if not self.config_dir:
+            return Config(self.config or self.around.config, self.around.config_dir)
+        file = Path(self.config_dir, CONFIG_FILE)
+        if not file.is_file():
+            raise ConfigError(f"config_dir {self.config_dir}: there is no {file.absolute()}")
+        return Config.from_file(file)
+
+
+# In the job
+
+
+@task(namespace="redun_lite", version="1")
+def subrun_root_task(expr: QuotedExpression[Any], settings: SubrunSettings) -> Any:
+    return evaluate_here(expr.eval, settings)
+
+
+subrun_root_task.evaluates_within = True
+
+
+def evaluate_here(make_expr: Callable[[], Any], settings: SubrunSettings) -> Any:
+    """Evaluate an expression with a scheduler of its own.
+
+    Parameters
+    ----------
+    make_expr
+        Returns the expression, once the modules that it needs are imported.
+    """
+    around = settings.around
+    witness = _Witness(_wanted())
+    _import_tasks(around.tasks)
+    for module in settings.load_modules:
+        _import(module, around.project)
+    value = make_expr()
+    backend = None if around.has_provenance else Repository()
+    try:
+        with Scheduler(settings.make_config(), backend, reporter=witness) as scheduler:
+            part_of = None if settings.new_execution else _part_of(scheduler, around)
+            result = scheduler.run(
+                value,
+                exec_argv=["subrun", format_expr(value)[:_MAX_SHOWN]],
+                tags=[(PARENT_TAG, around.job_id)] if part_of is None else [],
+                part_of=part_of,
+                **around.arguments,
+            )
+    except KeyboardInterrupt:
+        if witness.is_stopped:
+            return _Cancelled()
+        raise
+    finally:
+        if backend is not None:
+            backend.close()
+    return _Ended(result, witness.tasks(), witness.uuid if part_of is None else None)
+
+
+def _part_of(scheduler: Scheduler, around: Surroundings) -> PartOf | None:
+    """Return what the execution is a part of, if that is recorded in the same repository."""
+    execution = scheduler.backend.find_execution(around.uuid)
+    whole = scheduler.backend.find_execution(around.whole_uuid)
+    if execution is None or whole is None:
+        return None
+    job = (execution << JOB_NUMBER_BITS) + around.number
+    return PartOf(whole, around.whole_uuid, job, around.job_id)
+
+
+def _import_tasks(tasks: Iterable[tuple[str, bytes, str, str]]) -> None:
+    """Import the modules that define some tasks, unless these are here."""
+    from ._workers import load_task
+
+    for fullname, key, module, file in tasks:
+        try:
+            load_task(fullname, key, module, file)
+        except Exception as error:
+            raise ExecutorError(
+                f"subrun: a new process cannot load task {fullname}: {error}; define it in a "
+                "module, or choose an executor with mode = thread"
+            ) from None
+
+
+def _import(name: str, project: str | None) -> None:
+    """Import a module, of another project if that is given."""
+    import sys
+    from importlib import import_module
+
+    try:
+        if project is not None:
+            _check_is_free(name, project)
+            if project not in sys.path:
+                sys.path.insert(0, project)
+        import_module(name)
+    except ExecutorError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        where = "" if project is None else f"neither in {project} nor on sys.path "
+        raise ExecutorError(f"subrun: there is no module {error.name} {where}to load") from None
+
+
+def _check_is_free(name: str, project: str) -> None:
+    """Raise an error if a module of that name has been imported from somewhere else."""
+    import sys
+    from importlib.machinery import PathFinder
+
+    top = name.partition(".")[0]
+    known = getattr(sys.modules.get(top), "__file__", None)
+    there = PathFinder.find_spec(top, [project])
+    if known is not None and there is not None and there.origin != known:
+        raise ExecutorError(
+            f"subrun: cannot import {top} of {project}: in this process, {top} is {known}; "
+            "choose an executor of its own, with mode = process and start_method = spawn"
+        )
+
+
+def _wanted() -> Callable[[], bool]:
+    """Return what says whether somebody still waits for this job."""
+    from ._workers import is_wanted
+
+    job = current.job
+    return is_wanted if job is None else lambda: job.run.wants(job)
+
+
+class _Witness(Reporter):
+    """Sees which tasks take part, and stops the run when nobody waits for it any more."""
+
+    def __init__(self, is_wanted: Callable[[], bool]) -> None:
+        self._is_wanted = is_wanted
+        self._codes: dict[bytes, TaskCode] = {}
+        self._below: set[bytes] = set()
+        self._engine: Any = None
+        self.is_stopped = False
+        self.uuid = ""
+
+    def started(self, engine: Any, execution_id: str) -> None:
+        self._engine = engine
+        self.uuid = execution_id
+
+    def tick(self, engine: Engine) -> None:
+        if not self.is_stopped and not self._is_wanted():
+            self.is_stopped = True
+            engine.interrupt()
+
+    def job_ended(self, job: Job, error: BaseException | None = None) -> None:
+        if job.task is not None and job.task.key not in self._codes:
+            self._codes[job.task.key] = job.task.code
+        if job.used is not None:
+            self._codes.update(job.used)
+        call = job.evaluation.call
+        if call is not None and (job.parent is None or not job.parent.number):
+            self._below |= call.task_set.tasks
+
+    def tasks(self) -> list[TaskCode]:
+        """Return all tasks that took part."""
+        self._codes.update(self._engine.used)
+        # What was replayed as a whole had no jobs below, but all of its tasks are as they were.
+        known = {**{found.key: found.code for found in get_task_registry()}, **self._codes}
+        return [known[key] for key in sorted(self._below | self._engine.used.keys())]
+
+
+class _Ended(Notice):
+    """The expression has come to a value."""
+
+    __slots__ = ("_execution", "_tasks", "_value")
+
+    def __init__(self, value: Any, tasks: list[TaskCode], execution: str | None) -> None:
+        self._value = value
+        self._tasks = tasks
+        self._execution = execution
+
+    def deliver(self, engine: Engine, job: Job) -> None:
+        for code in self._tasks:
+            engine.note_use(job, code)
+        if self._execution is not None:
+            engine.record_tags(job, None, (), [(EXECUTION_TAG, self._execution)], ())
+        engine.complete(job, self._value, None)
+
+
+class _Cancelled(Notice):
+    """The scheduler has stopped, since nobody waits for the job any more."""
+
+    __slots__ = ()
+
+    def deliver(self, engine: Engine, job: Job) -> None:
+        if engine.is_interrupted:
+            engine.cancelled(job)
+        else:
+            engine.complete(job, None, KeyboardInterrupt())
