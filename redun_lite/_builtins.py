@@ -415,7 +415,7 @@ def apply_tags(
     def record(evaluated: tuple[Any, ...]) -> Any:
         value, *given = evaluated
         parsed = [parse_tags(part, "apply_tags") for part in given]
-        scheduler.engine_of(parent_job).record_tags(parent_job, value, *parsed)
+        scheduler.engine_of(parent_job).recorder.record_tags(parent_job, value, *parsed)
         return value
 
     arguments = (value, tags, job_tags, execution_tags)

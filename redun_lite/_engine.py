@@ -19,31 +19,24 @@ promise settles (`_finish`).
 from __future__ import annotations
 
 import copy
-import gc
 import queue
 import random
-import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Callable, NamedTuple
 
+from ._collector import collector
 from ._context import Context
 from ._db import (
     FLUSH_INTERVAL,
-    AttemptRecord,
     CachedCall,
-    CallNode,
-    CallRecord,
-    JobRecord,
     Repository,
-    TaskSet,
-    ValueRecord,
     now,
 )
+from ._deadlock import check_deadlock
 from ._errors import (
-    CyclicDependency,
     DryRunResult,
     ExecutorError,
     HashError,
@@ -80,6 +73,7 @@ from ._job import (
     Notice,
     OperatorEvaluation,
     Reporter,
+    Stage,
     TaskEvaluation,
 )
 from ._limits import Limits
@@ -90,25 +84,21 @@ from ._options import (
     CacheScope,
     TaskOptions,
     holds_expressions,
-    parse_tags,
 )
 from ._promise import Promise, Resumable
-from ._record import ErrorValue, ScriptResult, has_hooks, load_value, make_value_record
+from ._record import ErrorValue, ScriptResult, has_hooks, load_value
+from ._recorder import Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
 from ._timers import Timers
 from ._value import get_type_registry, map_nested
 
-Tags = Collection[tuple[str, Any]]
-
-# Stages of a job.
-_CONTEXT, _IDENTIFY, _FOLLOW, _RUN, _REDUCE, _PAUSED = range(1, 7)
+_CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW
+_RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
 
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
-_COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
-_MAX_SHOWN_CIRCLE = 8  # Tasks that an error names of those which wait for each other.
 MAX_RETRY_DELAY = 300.0
 """Most seconds between two attempts at a job."""
 
@@ -200,8 +190,13 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self.execution_uuid = execution_uuid
-        self.whole_uuid = execution_uuid if part_of is None else part_of.uuid
-        self._around = execution_uuid if part_of is None else part_of.job_id
+        self.recorder = Recorder(
+            repository,
+            dryrun,
+            execution_uuid,
+            execution_uuid if part_of is None else part_of.uuid,
+            execution_uuid if part_of is None else part_of.job_id,
+        )
         self.exported = exported
         self.used: dict[bytes, TaskCode] = {}  # Tasks that took part outside any job, by key.
         self.single: Any = None  # What is evaluated, as what a job has returned is.
@@ -212,8 +207,6 @@ class Engine:
         self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
         self._current_tasks: frozenset[bytes] = frozenset()
         self._registry_version = -1
-        self._leaf_sets: dict[bytes, TaskSet] = {}
-        self._used_sets: dict[bytes, TaskSet] = {}
         self._in_flight = 0
         self._interrupted = False
         self._timers = Timers()
@@ -258,7 +251,7 @@ class Engine:
         KeyboardInterrupt
             `interrupt` was called.
         """
-        _collector.run_starts()
+        collector.run_starts()
         self.single = value
         try:
             root = self.evaluate_nested(value, None)
@@ -270,7 +263,7 @@ class Engine:
             if not root.is_settled or root.is_rejected or self._interrupted or self._in_flight:
                 self._drain()
         finally:
-            _collector.run_ends()
+            collector.run_ends()
             self._end()
         if not root.is_settled or (self.forked and root.is_fulfilled):
             raise KeyboardInterrupt
@@ -303,7 +296,8 @@ class Engine:
             if self._in_flight <= len(self.awaiting) and not self._paused:
                 if self._dryrun and not self._in_flight:
                     self._raise_dry_run()
-                self._raise_deadlock(root)
+                # Async jobs that wait may wait for something else besides: then none is found.
+                check_deadlock(root, self._scope, self.awaiting, self._in_flight > 0)
             self._wait()
 
     def _wait(self) -> None:
@@ -336,7 +330,7 @@ class Engine:
             self._end_attempt(job, error)
         else:
             if job.attempt > 1:
-                self._record_attempt(job, None)
+                self.recorder.record_attempt(job, None)
             self._reduce(job, result)
 
     def _leave_executor(self, job: Job) -> None:
@@ -411,7 +405,7 @@ class Engine:
             and isinstance(error, options.retry_on)
         )
         if again or job.attempt > 1:
-            self._record_attempt(job, error)
+            self.recorder.record_attempt(job, error)
         if not again:
             self._fail_run(job, error)
             return
@@ -429,18 +423,6 @@ class Engine:
         self._paused -= 1
         if not self._interrupted:
             self._acquire(job)
-
-    def _record_attempt(self, job: Job, error: BaseException | None) -> None:
-        if not job.shown:
-            job.shown = True
-            self._record_job(job, None)  # An attempt at nothing would be no record.
-        record = None
-        if error is not None:
-            record = self._error_record(ErrorValue.from_error(error))
-        if not self._dryrun and job.options is not None and job.options.prov:
-            self.repository.record_attempt(
-                AttemptRecord(job.number, job.attempt, job.started, now(), record)
-            )
 
     def _fail_run(self, job: Job, error: BaseException) -> None:
         """Fail a job whose own function raised."""
@@ -482,7 +464,7 @@ class Engine:
         for job in self.open:
             job.status = CANCELLED
             self.counts[CANCELLED] += 1
-            self._record_job(job, now())
+            self.recorder.record_job(job, now())
         self.counts[RUNNING] = 0
         # All these lead back to the engine: cut, they are freed now and not when the garbage
         # collector comes by.
@@ -502,9 +484,9 @@ class Engine:
             for job in islice(self.open, _MAX_SHOWN_RUNNING):
                 if not job.shown:
                     job.shown = True
-                    self._record_job(job, None)
+                    self.recorder.record_job(job, None)
                 elif job.stage == _REDUCE and job.cached is None and job.early is None:
-                    self._record_unfinished_call(job)
+                    self.recorder.record_unfinished_call(job)
         self.repository.flush()
 
     # Evaluation
@@ -889,7 +871,7 @@ class Engine:
         if value is _INVALID or isinstance(value, ErrorValue):
             return False
         job.status = CACHED
-        job.evaluation.call = self._recorded_node(job, cached, task_set)
+        job.evaluation.call = self.recorder.recorded_node(job, cached, task_set)
         job.ended = now()
         self._settle(job, value)
         return True
@@ -903,26 +885,22 @@ class Engine:
             # Its class was renamed, or a task inside it edited: as good as not recorded.
             return _INVALID
 
-    def _recorded_node(self, job: Job, cached: CachedCall, task_set: TaskSet) -> CallNode:
-        assert job.key is not None
-        return CallNode(job.key, cached.outcome, task_set, cached.id)
-
     # Running
 
     def _submit(self, job: Job) -> None:
         """Start the function of a job, or let it wait for the resources it needs."""
+        errors = job.context.errors
+        if errors is not None and job.key in errors and _may_replay(job):
+            self._replay_error(job, errors[job.key])
+            return
         if self._dryrun:
             self.would_run.append(job)
             return
         try:
             # Before the function runs, for it may change them, or fail to be stored.
-            job.records = self._argument_records(job)
+            job.records = self.recorder.argument_records(job)
         except HashError as error:
             self._fail(job, error)
-            return
-        errors = job.context.errors
-        if errors is not None and job.key in errors and _may_replay(job):
-            self._replay_error(job, errors[job.key])
             return
         self._acquire(job)
 
@@ -985,8 +963,8 @@ class Engine:
             return values
         assert job.options is not None and job.key is not None
         info = JobInfo(
-            self.whole_uuid,
-            self.job_id(job),
+            self.recorder.whole_uuid,
+            self.recorder.job_id(job),
             job.key.hex(),
             digest(b"".join(job.keys or ())).hex(),
             job.options.given,
@@ -1038,7 +1016,7 @@ class Engine:
     def _finish(self, job: Job, value: Any) -> None:
         """Record a job and settle its promise."""
         try:
-            job.evaluation.call = self._make_call(job, value)
+            job.evaluation.call = self.recorder.make_call(job, value)
         except RedunLiteError as error:
             self._fail(job, error)
             return
@@ -1050,7 +1028,7 @@ class Engine:
     def _settle(self, job: Job, value: Any) -> None:
         self.counts[job.status] += 1
         self.open.pop(job, None)
-        self._record_job(job, job.ended)
+        self.recorder.record_job(job, job.ended)
         if self._reporter is not None:
             self._reporter.job_ended(job)
         node = job.evaluation
@@ -1069,154 +1047,15 @@ class Engine:
         self.open.pop(job, None)
         if job.task is not None:
             if job.records is not None and not is_replayed:
-                self._record_failed_call(job, error)
+                self.recorder.record_failed_call(job, error, job.stage == _REDUCE)
             elif job.evaluation.call is None:
-                self._note_failed_call(job)
-            self._record_job(job, job.ended)
+                self.recorder.note_failed_call(job)
+            self.recorder.record_job(job, job.ended)
         if self._reporter is not None:
             self._reporter.job_ended(job, error)
         node = job.evaluation
         node.job = None
         node.reject(error)
-
-    def _record_job(self, job: Job, ended: int | None) -> None:
-        if self._dryrun or job.task is None or not _has_provenance(job):
-            return
-        parent = job.parent
-        self.repository.record_job(
-            JobRecord(
-                job.number,
-                parent.number or None if parent is not None else None,
-                job.task,
-                job.evaluation.call,
-                job.status,
-                job.begun or job.started,
-                ended,
-            )
-        )
-        if ended is not None and job.options is not None and job.options.tags:
-            self._record_task_tags(job)
-
-    def record_tags(
-        self, job: Job | None, value: Any, tags: Tags, job_tags: Tags, execution_tags: Tags
-    ) -> None:
-        """Tag a value, a job, and the execution; without a job its tags are the execution's."""
-        if self._dryrun or (job is not None and not _has_provenance(job)):
-            return
-        record = self.repository.record_tag
-        if tags:
-            key = key_of_expr(value)
-            self.repository.record_value(self._value_record(key, value))
-            for name, content in tags:
-                record(key.hex(), name, content)
-        entity = self.job_id(job) if job is not None and job.number else self._around
-        for name, content in job_tags:
-            record(entity, name, content)
-        for name, content in execution_tags:
-            record(self.whole_uuid, name, content)
-
-    def _record_task_tags(self, job: Job) -> None:
-        assert job.task is not None and job.options is not None
-        for key, value in job.options.tags:
-            self.repository.record_tag(self.job_id(job), key, value)
-        own = job.task.base_options.get("tags")
-        if own is not None and not holds_expressions({"tags": own}):
-            for key, value in parse_tags(own, job.task_name):
-                self.repository.record_tag(job.task.hash, key, value)
-
-    def job_id(self, job: Job) -> str:
-        """Return how people call a job."""
-        return f"{self.execution_uuid[:8]}-{job.number & ((1 << JOB_NUMBER_BITS) - 1)}"
-
-    def _make_call(self, job: Job, value: Any) -> CallNode:
-        """Return the call node of a job that came out well, and record it if it is new."""
-        task = job.task
-        key = job.key
-        cached = job.cached
-        assert task is not None and key is not None and job.keys is not None
-        children = job.children
-        if children is None and job.scope is None and job.used is None:
-            task_set = self._leaf_set(task)
-            if cached is not None:
-                return self._recorded_node(job, cached, task_set)
-            single = result = self._result_record(job, value)
-            outcome = int.from_bytes(result.key[:8], "little", signed=True)
-            calls: list[CallNode] = []
-        else:
-            calls = _calls_of(children)
-            task_set = self._task_set(job, calls)
-            result_key = self._result_key(job, value)
-            # What a script wrote tells two runs apart as well.
-            told = job.single if type(job.single) is ScriptResult else None
-            told_key = result_key if told is None else self._result_key(job, told)
-            outcome = _outcome(told_key, calls, task_set)
-            if cached is not None:
-                if cached.outcome == outcome:
-                    return self._recorded_node(job, cached, task_set)
-                single = ValueRecord(cached.digest, "", None, id=cached.single_id)
-            else:
-                single = self._take_early(job) or self._result_record(job, job.single)
-            result = self._value_record(result_key, value)
-        node = CallNode(key, outcome, task_set)
-        if not _has_provenance(job):
-            self._note_unrecorded(task)
-            return node
-        if self._dryrun:
-            return node
-        call = CallRecord(
-            node,
-            task,
-            single,
-            result,
-            job.names,
-            job.records or self._argument_records(job),
-            self._upstream_calls(job),
-            calls,
-            job.started,
-        )
-        self.repository.record_call(call)
-        return node
-
-    def _record_failed_call(self, job: Job, error: BaseException) -> None:
-        assert job.task is not None and job.key is not None
-        record = self._error_record(ErrorValue.from_error(error))
-        calls = _calls_of(job.children)
-        task_set = self._task_set(job, calls)
-        outcome = _outcome(digest(b"@error" + record.key), calls, task_set)
-        # What the function returned is worth keeping even if it came to nothing.
-        single = self._take_early(job)
-        if single is None and job.stage == _REDUCE and not job.task.evaluates_within:
-            try:
-                single = self._result_record(job, job.single)
-            except RedunLiteError:
-                pass  # That may be why the job fails.
-        node = CallNode(job.key, outcome, task_set)
-        call = CallRecord(
-            node,
-            job.task,
-            single,
-            record,
-            job.names,
-            job.records or (),
-            self._upstream_calls(job),
-            calls,
-            job.started,
-        )
-        job.evaluation.call = node
-        if not _has_provenance(job):
-            self._note_unrecorded(job.task)
-        elif not self._dryrun:
-            self.repository.record_call(call)
-
-    def _note_failed_call(self, job: Job) -> None:
-        """Let the jobs above know the tasks of one that failed before it had a key.
-
-        What they come to, if they handle the error, depends on those tasks all the same.
-        """
-        assert job.task is not None
-        self._note_unrecorded(job.task)
-        task_set = self._task_set(job, _calls_of(job.children))
-        job.evaluation.call = CallNode(job.key or b"", 0, task_set)
 
     # Handled errors
 
@@ -1271,114 +1110,6 @@ class Engine:
         self._replayed.add(id(error))
         self._fail(job, error)
 
-    def _record_unfinished_call(self, job: Job) -> None:
-        """Record what a function returned before that has come to a value.
-
-        If this process dies, the function need not run again.
-        """
-        assert job.task is not None and job.key is not None
-        if job.task.evaluates_within or job.records is None or not _has_provenance(job):
-            return
-        try:
-            single = self._result_record(job, job.single)
-        except RedunLiteError:
-            return  # As the job's end will say.
-        record = self._error_record(_UNFINISHED)
-        task_set = self._leaf_set(job.task)
-        outcome = _outcome(digest(b"@unfinished" + single.key), [], task_set)
-        job.early = CallRecord(
-            CallNode(job.key, outcome, task_set),
-            job.task,
-            single,
-            record,
-            job.names,
-            job.records,
-            self._upstream_calls(job),
-            (),
-            job.started,
-        )
-        self.repository.record_call(job.early)
-
-    def _take_early(self, job: Job) -> ValueRecord | None:
-        """Return what was recorded early of a job, whose call takes the place of that record."""
-        if job.early is None:
-            return None
-        if not self._dryrun:
-            self.repository.forget_call(job.early.node)
-        return job.early.single
-
-    def _error_record(self, value: ErrorValue) -> ValueRecord:
-        return self._value_record(key_of(value), value)
-
-    def _argument_records(self, job: Job) -> list[ValueRecord]:
-        name = ""
-        records = []
-        try:
-            for name, key, value in zip(job.names, job.keys or (), job.values):  # noqa: B007
-                records.append(self._value_record(key, value))
-        except HashError as error:
-            raise error.within(f"argument {name!r} of {job.task_name}") from None
-        return records
-
-    def _result_key(self, job: Job, value: Any) -> bytes:
-        try:
-            return key_of_expr(value)
-        except HashError as error:
-            raise error.within(f"result of {job.task_name}") from None
-
-    def _result_record(self, job: Job, value: Any) -> ValueRecord:
-        key = key_of(value) if is_flat(value) else self._result_key(job, value)
-        try:
-            return self._value_record(key, value)
-        except HashError as error:
-            raise error.within(f"result of {job.task_name}") from None
-
-    def _value_record(self, key: bytes, value: Any) -> ValueRecord:
-        repository = self.repository
-        record = repository.known_values.get(key)
-        if record is None:
-            record = make_value_record(key, value)
-            repository.remember(record)
-        return record
-
-    def _upstream_calls(self, job: Job) -> list[list[CallNode]]:
-        if job.upstreams is None:
-            return []
-        return [_source_calls(evaluations) for evaluations in job.upstreams]
-
-    def _note_unrecorded(self, task: Task[Any, Any]) -> None:
-        """Record the task of a job that is not: the sets of tasks of those above refer to it."""
-        if task.key not in self._used_sets:
-            self._used_set(task.code)
-
-    def _used_set(self, code: TaskCode) -> TaskSet:
-        """Return the set of one task that has no job of its own."""
-        task_set = self._used_sets.get(code.key)
-        if task_set is None:
-            task_set = self.repository.task_set(frozenset((code.key,)))
-            self._used_sets[code.key] = task_set
-            if not self._dryrun:
-                self.repository.record_task(code)
-        return task_set
-
-    def _leaf_set(self, task: Task[Any, Any]) -> TaskSet:
-        task_set = self._leaf_sets.get(task.key)
-        if task_set is None:
-            task_set = self.repository.task_set(frozenset((task.key,)))
-            self._leaf_sets[task.key] = task_set
-        return task_set
-
-    def _task_set(self, job: Job, calls: Iterable[CallNode]) -> TaskSet:
-        assert job.task is not None
-        below = {call.task_set for call in calls}
-        if job.used is not None:
-            below.update(map(self._used_set, job.used.values()))
-        own = self._leaf_set(job.task)
-        below.add(own)
-        if len(below) == 1:
-            return own
-        return self.repository.task_set(frozenset().union(*(part.tasks for part in below)))
-
     # When nothing can go on
 
     def _raise_dry_run(self) -> None:
@@ -1386,75 +1117,6 @@ class Engine:
         if self.would_run:
             names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
             raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
-
-    def _raise_deadlock(self, root: Promise[Any]) -> None:
-        """Raise the error that names the circle of jobs that wait for each other.
-
-        Where async jobs wait, they may also wait for something else: then there need be none.
-        """
-        steps: dict[Evaluation, int] = {}
-        node: Any = root
-        while node is not None and node not in steps:
-            steps[node] = len(steps)
-            node = self._awaited_by(node)
-        path = list(steps)
-        circle = path[steps[node] :] if node is not None else []
-        circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
-        if not circular and self._in_flight:
-            self._raise_starved(path[-1])
-            return
-        if not circular:
-            raise TaskError(
-                f"nothing is left that could settle {path[-1].expr!r}: a scheduler task has to "
-                "return a value, an expression, or a promise that scheduler.evaluate gave"
-            )
-        while len(circular) > 1 and circular[-1] == circular[0]:
-            circular.pop()
-        longer = ["…"] if len(circular) > _MAX_SHOWN_CIRCLE else []
-        shown = " → ".join([*circular[:_MAX_SHOWN_CIRCLE], *longer, circular[0]])
-        raise CyclicDependency(
-            f"the result of {circular[0]} depends on itself: {shown}; "
-            "change an argument from one call to the next, or end the recursion"
-        )
-
-    def _raise_starved(self, node: Evaluation) -> None:
-        """Raise an error if a job waits for resources that only waiting jobs hold."""
-        job = node.job if isinstance(node, TaskEvaluation) else None
-        if job is None or job.options is None or job.stage == _RUN or not job.options.limits:
-            return
-        holders = [other.task_name for other in self.awaiting if _shares_limits(job, other)]
-        if holders:
-            names = ", ".join(dict.fromkeys(holders))
-            raise CyclicDependency(
-                f"{job.task_name} waits for {_limits_text(job)}, held by {names}, which awaits a "
-                "result that depends on it; take the limit off the task that awaits"
-            )
-
-    def _awaited_by(self, node: Evaluation) -> Evaluation | None:
-        """Return an evaluation that another one waits for."""
-        if isinstance(node, TaskEvaluation):
-            job = node.job
-            if job is None:
-                return None
-            if job.leader is not None:
-                return job.leader
-            if job.stage == _RUN:
-                return next((one for one in (job.scope or {}).values() if not one._settled), None)
-            if job.stage == _REDUCE:
-                return self._pending_in(job.single, job)
-            given = (job.values, job.unsettled_options, node.expr.options.get(CONTEXT_OPTION))
-            return self._pending_in(given, node.parent) or self._pending_in(given, job)
-        assert isinstance(node, (OperatorEvaluation, NestedEvaluation))
-        return _first_pending(node.sources_in)
-
-    def _pending_in(self, value: Any, scope: Job | None) -> Evaluation | None:
-        """Return an evaluation in a scope that a value waits for."""
-        evaluations = (self._scope if scope is None else scope.scope) or {}
-        for expr in expressions_in(value):
-            evaluation = evaluations.get(id(expr))
-            if evaluation is not None and not evaluation._settled:
-                return evaluation
-        return None
 
 
 def _retry_delay(options: TaskOptions, attempt: int) -> float:
@@ -1481,21 +1143,6 @@ def _keep_arguments(job: Job) -> None:
         job.values = loads_expr(job.packed)
 
 
-def _first_pending(promises: Iterable[Promise[Any]]) -> Evaluation | None:
-    """Return an evaluation that is not settled among those that some promises are made of."""
-    seen: set[int] = set()
-    stack = list(promises)[::-1]
-    while stack:
-        promise = stack.pop()
-        if promise.is_settled or id(promise) in seen:
-            continue
-        if isinstance(promise, Evaluation):
-            return promise
-        seen.add(id(promise))
-        stack.extend(promise.sources())
-    return None
-
-
 def _hand_over(job: Job, executor: Executor) -> None:
     """Let an executor start the function of a job."""
     task = job.task
@@ -1508,87 +1155,12 @@ def _hand_over(job: Job, executor: Executor) -> None:
         executor.submit(job)
 
 
-class _Collector:
-    """Makes the garbage collector patient while runs last.
-
-    A run keeps what it makes, and its objects form no cycles: looking through all of them again
-    and again takes time and finds nothing.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._runs = 0
-        self._thresholds = gc.get_threshold()
-
-    def run_starts(self) -> None:
-        with self._lock:
-            self._runs += 1
-            if self._runs == 1:
-                self._thresholds = gc.get_threshold()
-                if 0 < self._thresholds[0] < _COLLECT_AFTER:
-                    gc.set_threshold(_COLLECT_AFTER, *self._thresholds[1:])
-
-    def run_ends(self) -> None:
-        with self._lock:
-            self._runs -= 1
-            if self._runs == 0:
-                gc.set_threshold(*self._thresholds)
-
-
-_collector = _Collector()
-
-
 class _Invalid:
     """Stands for a recorded value that cannot be used."""
 
 
 _INVALID = _Invalid()
 _ROOT: TaskExpression[Any] = TaskExpression("redun_lite.catch")  # Stands for what runs a catch.
-_UNFINISHED = ErrorValue(
-    "redun_lite.Unfinished", "the function has returned, what it led to has not ended", ""
-)
-
-
-def _outcome(result_key: bytes, calls: list[CallNode], task_set: TaskSet) -> int:
-    """Return the 64 bits that tell apart equal calls which came out differently.
-
-    The set of tasks is part of it, since it may hold some that have no calls: scheduler tasks.
-    """
-    below = {call.key + call.outcome.to_bytes(8, "little", signed=True) for call in calls}
-    whole = digest(result_key + b"".join(sorted(below)) + task_set.digest)
-    return int.from_bytes(whole[:8], "little", signed=True)
-
-
-def _calls_of(evaluations: list[TaskEvaluation] | None) -> list[CallNode]:
-    """Return the calls of those evaluations that have ended."""
-    return [node.call for node in evaluations or () if node.call is not None]
-
-
-def _source_calls(evaluations: Iterable[Promise[Any]]) -> list[CallNode]:
-    """Return the calls whose results some evaluations are made of, each once."""
-    calls = []
-    seen: set[int] = set()
-    stack = list(evaluations)[::-1]
-    while stack:
-        node = stack.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, TaskEvaluation):
-            if node.call is not None:
-                calls.append(node.call)
-        elif isinstance(node, (OperatorEvaluation, NestedEvaluation)):
-            stack.extend(reversed(node.sources_in))
-        else:
-            stack.extend(node.sources())
-    return calls
-
-
-def _has_provenance(job: Job) -> bool:
-    """Say whether a job is recorded; one that fails before it has options, as the one above."""
-    if job.options is not None:
-        return job.options.prov
-    return job.parent is None or _has_provenance(job.parent)
 
 
 def _may_replay(job: Job) -> bool:
@@ -1660,13 +1232,3 @@ def _without_engine_frames(error: BaseException) -> BaseException:
     if error.__traceback__ is not None:
         error.__traceback__ = error.__traceback__.tb_next
     return error
-
-
-def _shares_limits(job: Job, other: Job) -> bool:
-    assert job.options is not None and other.options is not None
-    return bool(job.options.limits.keys() & other.options.limits.keys())
-
-
-def _limits_text(job: Job) -> str:
-    assert job.options is not None
-    return ", ".join(f"limit {name!r}" for name in job.options.limits)

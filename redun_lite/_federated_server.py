@@ -133,6 +133,7 @@ class FederatedServer(ThreadingHTTPServer):
         self.scratch = _checked_scratch(scratch)
         self.token = token
         self._slots = threading.Semaphore(max_runs)
+        self._runs: set[threading.Thread] = set()
         try:
             super().__init__((host, port), _Handler)
         except OSError as error:
@@ -203,11 +204,19 @@ class FederatedServer(ThreadingHTTPServer):
             )
         finally:
             os.close(output)
-        threading.Thread(target=self._wait, args=(process,), daemon=True).start()
+        waiting = threading.Thread(target=self._wait, args=(process,), daemon=True)
+        self._runs.add(waiting)
+        waiting.start()
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
         self._slots.release()
+        self._runs.discard(threading.current_thread())
+
+    def wait_for_runs(self) -> None:
+        """Wait until the executions that have been started have ended."""
+        for waiting in list(self._runs):
+            waiting.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -35,6 +35,12 @@ CANCELLED = "CANCELLED"
 STATUSES = (PENDING, RUNNING, CACHED, DONE, FAILED, CANCELLED)
 
 
+class Stage:
+    """What comes next for a job."""
+
+    CONTEXT, IDENTIFY, FOLLOW, RUN, REDUCE, PAUSED = range(1, 7)
+
+
 class Run(Protocol):
     """The engine, as evaluations see it."""
 
@@ -202,7 +208,7 @@ class Job:
     status
         PENDING, RUNNING, then DONE, CACHED or FAILED; CANCELLED if the run ended before it did.
     stage
-        The engine's own note of what comes next.
+        What comes next: see `Stage`.
     args, kwargs
         What the function is called with; set when the job is submitted to an executor.
     values, names

@@ -40,7 +40,7 @@ from ._value import Value, iter_nested, map_nested
 if TYPE_CHECKING:
     from ._job import Job
     from ._shell import RunningScript
-    from ._task import OnlyAny
+    from ._signatures import OnlyAny
 
 DEFAULT_SHELL = "#!/usr/bin/env bash\nset -exo pipefail"
 """What a command starts with that names no interpreter: fails where any part fails, and traces."""

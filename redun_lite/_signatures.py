@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Concatenate, TypeVar, Union, overload  # novm
 
     from ._expr import Expression
+    from ._promise import Promise
     from ._task import PartialTask, SchedulerTask, Task
 
     A = TypeVar("A")
@@ -40,7 +41,11 @@ if TYPE_CHECKING:
     AnyTask = Union[Task[..., R], PartialTask[R]]
     TaskOf = Union[Task[Concatenate[T, ...], R], PartialTask[R]]
     Classes = Union[type[E], tuple[type[E], ...]]
-    Async = Coroutine[Any, Any, R]
+    Later = Union[Coroutine[Any, Any, R], Promise[R], Expression[R]]
+    """What a function may return for whose call there will be an `R`."""
+
+    class OnlyAny:
+        """What nobody has, so that `Any` is all that comes to it."""
 
     class CondTask(SchedulerTask[..., Any]):
         @overload
@@ -117,7 +122,7 @@ if TYPE_CHECKING:
 
     class MapTask(SchedulerTask[..., Any]):
         @overload  # type: ignore[override]
-        def __call__(self, a_task: TaskOf[T, Async[R]], values: Iterable[T]) -> list[R]: ...
+        def __call__(self, a_task: TaskOf[T, Later[R]], values: Iterable[T]) -> list[R]: ...
         @overload
         def __call__(self, a_task: TaskOf[T, R], values: Iterable[T]) -> list[R]: ...
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -125,7 +130,7 @@ if TYPE_CHECKING:
     class StarmapTask(SchedulerTask[..., Any]):
         @overload  # type: ignore[override]
         def __call__(
-            self, a_task: AnyTask[Async[R]], kwargs: Iterable[Mapping[str, Any]] = ...
+            self, a_task: AnyTask[Later[R]], kwargs: Iterable[Mapping[str, Any]] = ...
         ) -> list[R]: ...
         @overload
         def __call__(
@@ -136,7 +141,7 @@ if TYPE_CHECKING:
     class FlatMapTask(Task[..., Any]):
         @overload  # type: ignore[override]
         def __call__(
-            self, a_task: TaskOf[T, Async[Iterable[R]]], values: Iterable[T]
+            self, a_task: TaskOf[T, Later[Iterable[R]]], values: Iterable[T]
         ) -> list[R]: ...
         @overload
         def __call__(self, a_task: TaskOf[T, Iterable[R]], values: Iterable[T]) -> list[R]: ...

@@ -228,9 +228,9 @@ class Surroundings(NamedTuple):
             arguments=arguments,
             has_provenance=job.options.prov,
             uuid=engine.execution_uuid,
-            whole_uuid=engine.whole_uuid,
+            whole_uuid=engine.recorder.whole_uuid,
             number=job.number & ((1 << JOB_NUMBER_BITS) - 1),
-            job_id=engine.job_id(job),
+            job_id=engine.recorder.job_id(job),
         )
 
 
@@ -360,13 +360,14 @@ def evaluate_here(make_expr: Callable[[], Any], settings: SubrunSettings) -> Any
     """
     around = settings.around
     witness = _Witness(_wanted())
+    config = settings.make_config()
     _import_tasks(around.tasks)
     for module in settings.load_modules:
         _import(module, around.project)
     value = make_expr()
     backend = None if around.has_provenance else Repository()
     try:
-        with Scheduler(settings.make_config(), backend, reporter=witness) as scheduler:
+        with Scheduler(config, backend, reporter=witness) as scheduler:
             part_of = None if settings.new_execution else _part_of(scheduler, around)
             result = scheduler.run(
                 value,
@@ -425,8 +426,8 @@ def _import(name: str, project: str | None) -> None:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        where = "" if project is None else f"neither in {project} nor on sys.path "
-        raise ExecutorError(f"subrun: there is no module {error.name} {where}to load") from None
+        where = "" if project is None else f", neither in {project} nor on sys.path"
+        raise ExecutorError(f"there is no module {error.name} to load{where}") from None
 
 
 def _check_is_free(name: str, project: str) -> None:
@@ -439,7 +440,7 @@ def _check_is_free(name: str, project: str) -> None:
     there = PathFinder.find_spec(top, [project])
     if known is not None and there is not None and there.origin != known:
         raise ExecutorError(
-            f"subrun: cannot import {top} of {project}: in this process, {top} is {known}; "
+            f"cannot import {top} of {project}: in this process, {top} is {known}; "
             "choose an executor of its own, with mode = process and start_method = spawn"
         )
 
@@ -503,7 +504,7 @@ class _Ended(Notice):
         for code in self._tasks:
             engine.note_use(job, code)
         if self._execution is not None:
-            engine.record_tags(job, None, (), [(EXECUTION_TAG, self._execution)], ())
+            engine.recorder.record_tags(job, None, (), [(EXECUTION_TAG, self._execution)], ())
         engine.complete(job, self._value, None)
 
 

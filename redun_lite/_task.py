@@ -48,20 +48,16 @@ from ._options import (
 from ._value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable
     from typing import Concatenate, ParamSpec  # novm
 
     from ._expr import Expression
     from ._promise import Promise
 
     P = ParamSpec("P")
-
-    class OnlyAny:
-        """For type checkers: what no function returns, so that only `Any` comes to it.
-
-        Without an overload for it, `Any` would be taken for the first of the others.
-        """
-
+    # `Any` fits all overloads, and the first is taken: one that gives it back as it is, and that
+    # nothing else fits but None.
+    AnyOrNone = TypeVar("AnyOrNone", bound=None)
 else:
     P = TypeVar("P")  # Python 3.9 has no ParamSpec; nothing looks at it when the program runs.
 
@@ -303,11 +299,13 @@ class Task(Value, Generic[P, R]):
         return f"Task(fullname={self.fullname}, hash={self.hash[:8]})"
 
     @overload
-    def __call__(self: Task[P, OnlyAny], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    def __call__(
+        self: Task[P, AnyOrNone], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AnyOrNone: ...
 
     @overload
     def __call__(
-        self: Task[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+        self: Task[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Expression[T]: ...
 
     @overload
@@ -438,7 +436,9 @@ class SchedulerTask(Task[P, R]):
     func: Callable[..., Any]
 
     @overload
-    def __call__(self: SchedulerTask[P, OnlyAny], /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    def __call__(
+        self: SchedulerTask[P, AnyOrNone], /, *args: P.args, **kwargs: P.kwargs
+    ) -> AnyOrNone: ...
 
     @overload
     def __call__(self: SchedulerTask[P, Promise[T]], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
@@ -471,11 +471,11 @@ class PartialTask(Value, Generic[R]):
         self.kwargs = kwargs
 
     @overload
-    def __call__(self: PartialTask[OnlyAny], /, *args: Any, **kwargs: Any) -> Any: ...
+    def __call__(self: PartialTask[AnyOrNone], /, *args: Any, **kwargs: Any) -> AnyOrNone: ...
 
     @overload
     def __call__(
-        self: PartialTask[Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
+        self: PartialTask[Awaitable[T]], /, *args: Any, **kwargs: Any
     ) -> Expression[T]: ...
 
     @overload

@@ -19,7 +19,7 @@ from ._task import Task, get_task_registry, task
 if TYPE_CHECKING:
     from typing import ParamSpec  # novm
 
-    from ._task import OnlyAny
+    from ._signatures import OnlyAny
 
     P = ParamSpec("P")
     Q = ParamSpec("Q")
