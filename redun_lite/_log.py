@@ -212,10 +212,12 @@ class _Log:
             chain[_MAX_CALLERS:] = ["…"] * (len(chain) > _MAX_CALLERS)
             lines.append(self._field("Called by", " ← ".join(chain)))
         lines.append(self._field("Task", f"{task.digest.hex()[:8]}  {one_line(task.fullname)}"))
-        if job.call_id is not None:
-            call = history.call(job.call_id)
+        call = None if job.call_id is None else history.call(job.call_id)
+        if call is not None:
             lines.append(self._field("Call", call.digest.hex()[:8]))
-            lines += [*self._tag_fields(job_id), *self._attempts(job), *self._call_body(call)]
+        lines += [*self._tag_fields(job_id), *self._attempts(job)]
+        if call is not None:
+            lines += self._call_body(call)
         children = history.children(job)
         if children:
             lines += ["", self._heading("Led to"), *self._entries(children)]

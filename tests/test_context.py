@@ -486,6 +486,8 @@ def test_a_context_may_hold_what_no_json_knows():
 
 
 def test_a_context_that_cannot_be_told_from_another_is_one_line():
-    with pytest.raises(Exception, match=r"^context of test_context.body\['a'\]\['b'\]: .*lock") as raised:
+    with pytest.raises(
+        Exception, match=r"^context of test_context.body\['a'\]\['b'\]: .*lock"
+    ) as raised:
         read(body.update_context(a={"b": __import__("threading").Lock()})())
     assert "\n" not in str(raised.value)

@@ -500,7 +500,8 @@ def test_a_storm_watch_run_again_says_it_again_and_asks_again_who_was_left_out(e
     first = example.run("--day", "2")
     assert example.run("--day", "2").stdout == first.stdout
     assert example.jobs("DONE") == {"say": 3}
-    assert example.jobs("FAILED") == {"measure": 3, "ask_spare": 1, "ask": 1}
+    # A third station's failure was made good by a spare, so it is not met again.
+    assert example.jobs("FAILED") == {"measure": 2, "ask_spare": 1, "ask": 1}
 
 
 @of_example("control_flow")
