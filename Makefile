@@ -34,8 +34,10 @@ format: .venv/stamp
 lint: .venv/stamp
 	@.venv/bin/ruff check
 
+# The variable keeps pyright from asking whether there is a newer one.
 types: .venv/stamp
 	@.venv/bin/mypy --strict redun_lite
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
 
 layers: .venv/stamp
 	@report=$$(.venv/bin/lint-imports) || { echo "$$report"; exit 1; }; \

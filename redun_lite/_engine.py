@@ -775,7 +775,10 @@ class Engine:
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
             node = job.evaluation
             # What a call leads to may ask for the context.
-            equal = self._equal.setdefault(key + job.context.key, node)
+            identity = key + job.context.key
+            if not options.prov and identity not in self._equal:
+                identity += b"unrecorded"  # Else a call that is recorded could lead to nothing.
+            equal = self._equal.setdefault(identity, node)
             if equal is not node:
                 job.leader = equal
                 job.stage = _FOLLOW
@@ -1037,7 +1040,8 @@ class Engine:
 
     def _fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
-        is_replayed = id(error) in self._replayed
+        # One whose function has run is recorded, so that this need not run again.
+        is_replayed = job.records is None and id(error) in self._replayed
         job.status = CACHED if is_replayed else FAILED
         job.ended = now()
         job.started = job.started or job.ended
@@ -1046,7 +1050,7 @@ class Engine:
             self.failed.append(job)
         self.open.pop(job, None)
         if job.task is not None:
-            if job.records is not None and not is_replayed:
+            if job.records is not None:
                 self.recorder.record_failed_call(job, error, job.stage == _REDUCE)
             elif job.evaluation.call is None:
                 self.recorder.note_failed_call(job)

@@ -24,7 +24,7 @@ from ._expr import SchedulerExpression, TaskExpression
 from ._file import File
 from ._options import CacheScope, TaskOptions, check_option_names
 from ._subrun import SubrunSettings, Surroundings, evaluate_here
-from ._task import get_task_registry, scheduler_task, task
+from ._task import Task, get_task_registry, scheduler_task, task
 from ._value import dumps
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ def federated_task(
         published = entry.parse()
         options = _options(entry, published)
         settings = SubrunSettings(
-            entrypoint=entry.name,
             task_name=published.fullname,
             config_dir=str(published.config_dir),
             load_modules=(published.load_module,),
@@ -98,7 +97,7 @@ def federated_task(
         settings.around = Surroundings({}, None, (), project)
         options = {**options, **sexpr.options, "executor": published.executor}
         options["cache_scope"] = CacheScope.CSE
-        arguments = (settings, task_args, task_kwargs)
+        arguments = (entry.name, task_args, task_kwargs, settings)
         name = federated_root_task.fullname
         return TaskExpression(name, arguments, {}, options, sexpr.exported)
 
@@ -116,26 +115,33 @@ def _options(entry: FederatedTaskConfig, published: FederatedTask) -> dict[str, 
 
 @task(namespace="redun_lite", version="1")
 def federated_root_task(
-    settings: SubrunSettings, task_args: tuple[Any, ...], task_kwargs: dict[str, Any]
+    entrypoint: str,
+    task_args: tuple[Any, ...],
+    task_kwargs: dict[str, Any],
+    settings: SubrunSettings,
 ) -> Any:
-    return evaluate_here(lambda: _call(settings, task_args, task_kwargs), settings)
+    def make_call() -> Any:
+        return _imported_task(entrypoint, settings)(*task_args, **task_kwargs)
+
+    return evaluate_here(make_call, settings)
 
 
 federated_root_task.evaluates_within = True
 
 
-def _call(settings: SubrunSettings, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return the call of a task that has just been imported."""
+def _imported_task(entrypoint: str, settings: SubrunSettings) -> Task[Any, Any]:
+    """Return the task that an entry means, once its module is imported."""
     name = settings.task_name
     registry = get_task_registry()
-    if registry.get(name) is None:
+    found = registry.get(name)
+    if found is None:
         (module,) = settings.load_modules
-        known = [found.fullname for found in registry if found.load_module == module]
+        known = [other.fullname for other in registry if other.load_module == module]
         raise TaskError(
-            f"federated task {settings.entrypoint}: module {module} of "
-            f"{settings.around.project} defines no task {name!r}: {suggest(name, known)}"
+            f"federated task {entrypoint}: module {module} of {settings.around.project} defines "
+            f"no task {name!r}: {suggest(name, known)}"
         )
-    return registry.find(name)(*args, **kwargs)
+    return found
 
 
 # By a server
@@ -245,7 +251,7 @@ def _post(url: str, data: dict[str, Any]) -> None:
     class NoRedirect(HTTPRedirectHandler):
         """Lets nobody else have the token."""
 
-        def redirect_request(self, *_: Any) -> None:
+        def redirect_request(self, *_: Any, **__: Any) -> None:
             return None
 
     headers = {"Content-Type": "application/json"}

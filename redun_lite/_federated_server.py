@@ -222,7 +222,7 @@ class FederatedServer(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     """Reads a request and answers it."""
 
-    server: FederatedServer
+    server: FederatedServer  # pyright: ignore[reportIncompatibleVariableOverride]
     server_version = "redun_lite"
     sys_version = ""
     timeout = _TIMEOUT

@@ -345,7 +345,9 @@ class _Log:
 
 
 def _command(execution: ExecutionRow) -> str:
-    return one_line(shlex.join(execution.argv))
+    # What a program has evaluated is no command of a shell.
+    is_expression = execution.argv[:1] in (["scheduler.run"], ["subrun"])
+    return one_line((" ".join if is_expression else shlex.join)(execution.argv))
 
 
 def _stored(value: ValueRow, limit: int = VALUE_LENGTH) -> str:

@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     AnyTask = Union[Task[..., R], PartialTask[R]]
     TaskOf = Union[Task[Concatenate[T, ...], R], PartialTask[R]]
     Classes = Union[type[E], tuple[type[E], ...]]
-    Later = Union[Coroutine[Any, Any, R], Promise[R], Expression[R]]
-    """What a function may return for whose call there will be an `R`."""
+    Async = Coroutine[Any, Any, R]
 
     class OnlyAny:
         """What nobody has, so that `Any` is all that comes to it."""
@@ -122,7 +121,9 @@ if TYPE_CHECKING:
 
     class MapTask(SchedulerTask[..., Any]):
         @overload  # type: ignore[override]
-        def __call__(self, a_task: TaskOf[T, Later[R]], values: Iterable[T]) -> list[R]: ...
+        def __call__(self, a_task: TaskOf[T, Async[R]], values: Iterable[T]) -> list[R]: ...
+        @overload
+        def __call__(self, a_task: TaskOf[T, Promise[R]], values: Iterable[T]) -> list[R]: ...
         @overload
         def __call__(self, a_task: TaskOf[T, R], values: Iterable[T]) -> list[R]: ...
         def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -130,7 +131,7 @@ if TYPE_CHECKING:
     class StarmapTask(SchedulerTask[..., Any]):
         @overload  # type: ignore[override]
         def __call__(
-            self, a_task: AnyTask[Later[R]], kwargs: Iterable[Mapping[str, Any]] = ...
+            self, a_task: AnyTask[Async[R]], kwargs: Iterable[Mapping[str, Any]] = ...
         ) -> list[R]: ...
         @overload
         def __call__(
@@ -141,7 +142,7 @@ if TYPE_CHECKING:
     class FlatMapTask(Task[..., Any]):
         @overload  # type: ignore[override]
         def __call__(
-            self, a_task: TaskOf[T, Later[Iterable[R]]], values: Iterable[T]
+            self, a_task: TaskOf[T, Async[Iterable[R]]], values: Iterable[T]
         ) -> list[R]: ...
         @overload
         def __call__(self, a_task: TaskOf[T, Iterable[R]], values: Iterable[T]) -> list[R]: ...

@@ -276,8 +276,8 @@ class SubrunSettings(Value):
 
     Attributes
     ----------
-    entrypoint, task_name
-        Of a federated task: what it is called here, and its full name there.
+    task_name
+        Full name of a federated task.
     config
         A configuration that replaces the one here, as it is written.
     config_dir
@@ -290,7 +290,6 @@ class SubrunSettings(Value):
 
     type_name = "redun_lite.SubrunSettings"
 
-    entrypoint: str = ""
     task_name: str = ""
     config: Sections = {}
     config_dir: str = ""

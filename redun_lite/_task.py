@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from types import GenericAlias
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -48,7 +49,7 @@ from ._options import (
 from ._value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Coroutine
     from typing import Concatenate, ParamSpec  # novm
 
     from ._expr import Expression
@@ -201,8 +202,8 @@ class Task(Value, Generic[P, R]):
     """Whether what it comes to follows from more than its code and arguments: then no call above
     it is replayed as a whole."""
     evaluates_within = False
-    """Whether other tasks are evaluated while its function runs: then its first result tells nothing
-    of them, and is not replayed."""
+    """Whether other tasks are evaluated while its function runs: then its first result tells
+    nothing of them, and is not replayed."""
     _given = 0
 
     def __init__(
@@ -240,6 +241,13 @@ class Task(Value, Generic[P, R]):
         self.evaluates_within = self.is_async
         self.key = self._make_key()
         self._options: TaskOptions | None = None
+
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, parameters):
+            """Take what a hint may say: `Task[[int], str]`, `Task[..., str]`."""
+            hashable = [tuple(part) if isinstance(part, list) else part for part in parameters]
+            return GenericAlias(cls, tuple(hashable))
 
     @property
     def signature(self) -> inspect.Signature:
@@ -299,13 +307,16 @@ class Task(Value, Generic[P, R]):
         return f"Task(fullname={self.fullname}, hash={self.hash[:8]})"
 
     @overload
-    def __call__(
-        self: Task[P, AnyOrNone], /, *args: P.args, **kwargs: P.kwargs
-    ) -> AnyOrNone: ...
+    def __call__(self: Task[P, AnyOrNone], /, *args: P.args, **kwargs: P.kwargs) -> AnyOrNone: ...
 
     @overload
     def __call__(
-        self: Task[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+        self: Task[P, Expression[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Expression[T]: ...
+
+    @overload
+    def __call__(
+        self: Task[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
     ) -> Expression[T]: ...
 
     @overload
@@ -475,7 +486,12 @@ class PartialTask(Value, Generic[R]):
 
     @overload
     def __call__(
-        self: PartialTask[Awaitable[T]], /, *args: Any, **kwargs: Any
+        self: PartialTask[Expression[T]], /, *args: Any, **kwargs: Any
+    ) -> Expression[T]: ...
+
+    @overload
+    def __call__(
+        self: PartialTask[Coroutine[Any, Any, T]], /, *args: Any, **kwargs: Any
     ) -> Expression[T]: ...
 
     @overload

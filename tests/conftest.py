@@ -11,6 +11,8 @@ from support import Lab
 from redun_lite import get_task_registry, namespace
 from redun_lite._task import get_current_namespace
 
+collect_ignore = ["typing"]  # For type checkers to read: see test_typing.py.
+
 # Deterministic, so that a failure is a change of the code; more examples where one asks for them:
 # HYPOTHESIS_PROFILE=search.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)

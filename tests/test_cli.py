@@ -7,6 +7,7 @@ import os
 import pickle
 import pty
 import re
+import select
 import signal
 import sqlite3
 import subprocess
@@ -771,8 +772,10 @@ def held(project):
     for name in ("started", "go"):
         os.mkfifo(project.folder / name)
     process = start(project.folder, "run", "held.py", "main")
-    with open(project.folder / "started") as started:
-        started.read()
+    started = os.open(project.folder / "started", os.O_RDONLY | os.O_NONBLOCK)
+    while not select.select([started], [], [], 0.1)[0] or not os.read(started, 1):
+        assert process.poll() is None, process.communicate()[1]
+    os.close(started)
     yield process
     process.kill()
     process.communicate()

@@ -50,7 +50,8 @@ class Example:
         database = sqlite3.connect(self.folder / ".redun_lite" / "redun_lite.db")
         rows = database.execute(
             "SELECT task.fullname FROM job JOIN task ON task.id = job.task_id "
-            "WHERE job.id >> 32 = (SELECT max(id) FROM execution) AND job.status = ?",
+            "WHERE job.id >> 32 = (SELECT max(id) FROM execution "
+            "WHERE parent_job_id IS NULL) AND job.status = ?",
             (status,),
         ).fetchall()
         database.close()
@@ -819,3 +820,17 @@ def test_async_run_again_runs_nothing_and_more_settings_run_what_is_new(example)
     assert example.jobs("DONE") == {}
     example.run("--count", "9", "--steps", "50")
     assert example.jobs("CACHED")["anneal"] >= 8
+
+
+# subrun
+
+
+@of_example("subrun")
+def test_subrun_is_cached_as_a_whole_until_a_task_in_it_changes(example):
+    first = example.run("--trials", "3", "--size", "8")
+    assert example.run("--trials", "3", "--size", "8").stdout == first.stdout
+    assert example.jobs("DONE") == {}
+    assert set(example.jobs("CACHED")) == {"main", "chart", "subrun_root_task"}
+    example.run("--trials", "4", "--size", "8")
+    assert example.jobs("CACHED") == {}
+    assert example.jobs("DONE")["subrun_root_task"] == 5

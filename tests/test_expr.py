@@ -15,12 +15,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from key_corpus import Attributes, Frozen, Plain, Point
 
+import redun_lite
 from redun_lite import (
     Expression,
     SchedulerExpression,
     SimpleExpression,
     TaskExpression,
     ValueExpression,
+    run,
     task,
 )
 from redun_lite._errors import ExpressionError, HashError
@@ -300,6 +302,32 @@ def test_a_deep_graph_can_be_pickled_and_copied():
     x = chain(DEEP // 10)
     assert key_of_expr(pickle.loads(pickle.dumps([x]))) == key_of_expr([x])
     assert key_of_expr(copy.copy(x)) == key_of_expr(x)
+
+
+# Expressions for type checkers
+
+
+def test_lazy_gives_an_expression_as_it_is():
+    expr = call("f", 1)
+    assert redun_lite.lazy(expr) is expr
+
+
+def test_lazy_makes_an_expression_of_a_value():
+    assert isinstance(redun_lite.lazy([1, 2]), ValueExpression)
+    assert run(redun_lite.lazy([1, 2])) == [1, 2]
+
+
+def test_lazy_makes_one_expression_of_all_that_are_in_a_value():
+    @task
+    def double(x):
+        return 2 * x
+
+    @task
+    async def awaiting(x):
+        return sum(await redun_lite.lazy([double(x), {"a": double(x)}["a"], 1]))
+
+    assert isinstance(redun_lite.lazy([double(1), 2]), Expression)
+    assert run([redun_lite.lazy([double(1), 2]), awaiting(3)]) == [[2, 2], 13]
 
 
 # Storage and keys

@@ -126,7 +126,9 @@ def test_a_run_without_any_job_is_recorded(lab):
 def test_jobs_see_the_context_of_the_configuration_with_that_of_the_run_over_it(tmp_path):
     lab = Lab(tmp_path, scheduler={"context": {"a": 1, "b": 2}})
     seen = {}
-    executor = SteeredExecutor("default", lambda job: (seen.update(job.context.variables), finish(job)))
+    executor = SteeredExecutor(
+        "default", lambda job: (seen.update(job.context.variables), finish(job))
+    )
 
     def finish(job):
         executor.finish(job)

@@ -791,7 +791,7 @@ def test_a_config_dir_that_is_not_there_is_named(lab, tmp_path):
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_module_that_is_not_there_is_named(lab, executor):
     expr = subrun(1, executor=executor, load_modules=["json", "no_such.module"])
-    with pytest.raises(ExecutorError, match="subrun: there is no module no_such to load"):
+    with pytest.raises(ExecutorError, match="there is no module no_such to load"):
         lab.run(expr)
 
 
@@ -1072,7 +1072,3 @@ def test_subruns_and_jobs_of_many_executors_share_a_database(lab, log):
         [2 * n for n in range(6, 12)],
     ]
     lab.audit()
-
-
-def test_the_page_about_subruns_does_as_it_says(tmp_path):
-    python(ROOT / "tests" / "pages.py", ROOT / "docs/how-to/run-a-sub-workflow.md", tmp_path)

@@ -1,7 +1,7 @@
 """What type checkers see: each file in tests/typing is checked by mypy and by pyright.
 
-Comments in these files say what has to come out, for the line that they are on, or for the last
-line with code where they are on a line of their own:
+So are the blocks of the page about types, as one file.  Comments say what has to come out, for the
+line that they are on, or for the last line with code where they are on a line of their own:
 
 ===========================  =======================================================================
 `# reveals: int`             what `reveal_type` shows, names without their modules
@@ -17,21 +17,24 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 import subprocess
 import sys
 import tokenize
+import typing
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from pages import blocks_of
+from support import ROOT
 
-ROOT = Path(__file__).parent.parent
-CASES = ROOT / "tests" / "typing"
-FILES = sorted(path for path in CASES.rglob("*.py") if path.name != "conftest.py")
+import redun_lite
+
+FILES = sorted((ROOT / "tests" / "typing").glob("*.py"))
+PAGE = ROOT / "docs" / "explanation" / "typing.md"
 
 _MARK = re.compile(r"#\s*(?:(mypy|pyright) )?(error|reveals): (.*)")
 _REVEALED = re.compile(r'Revealed type is "(.*)"|Type of ".*" is "(.*)"', re.DOTALL)
@@ -47,13 +50,20 @@ class Said(NamedTuple):
     text: str
 
 
+@pytest.fixture
+def cases(tmp_path):
+    page = tmp_path / "page_about_types.py"
+    page.write_text(code_of(PAGE.read_text("utf-8")), "utf-8")
+    return [*FILES, page]
+
+
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
-def test_type_checkers_see_what_the_cases_say(checker):
+def test_type_checkers_see_what_the_cases_say(checker, cases):
     pytest.importorskip(checker)
     said = defaultdict(list)
-    for line, one in {"mypy": mypy, "pyright": pyright}[checker]():
+    for line, one in {"mypy": mypy, "pyright": pyright}[checker](cases):
         said[line].append(one)
-    expected = marks(checker)
+    expected = marks(cases, checker)
     differences = [
         f"{file}:{number}: {difference}"
         for file, number in sorted({*said, *expected})
@@ -62,15 +72,72 @@ def test_type_checkers_see_what_the_cases_say(checker):
     assert not differences, "\n" + "\n".join(differences)
 
 
-def test_each_case_says_what_it_expects():
-    expected = {file for file, _ in marks("mypy")}
-    assert expected == {path.name for path in FILES}
+def test_each_case_says_what_it_expects(cases):
+    expected = {file for file, _ in marks(cases, "mypy")}
+    assert expected == {path.name for path in cases}
 
 
-def marks(checker: str) -> dict[Line, list[Said]]:
+@pytest.mark.parametrize(
+    ("expected", "said", "told"),
+    [
+        ([], [], []),
+        ([Said("reveals", "int")], [Said("reveals", "int")], []),
+        ([Said("error", "an int")], [Said("error", "wants an int"), Said("error", "so no")], []),
+        ([Said("error", "int")], [], ["there is no `error: int`"]),
+        ([], [Said("error", "wants an int")], ["there is `error: wants an int`"]),
+        ([], [Said("reveals", "int")], ["there is `reveals: int`"]),
+        (
+            [Said("reveals", "int")],
+            [Said("reveals", "int | str")],
+            ["there is no `reveals: int`", "there is `reveals: int | str`"],
+        ),
+    ],
+)
+def test_a_difference_either_way_is_told(expected, said, told):
+    assert list(compare(expected, said)) == told
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "Task[[int, str], float]",
+        "Task[..., Any]",
+        "Task[[], None]",
+        "SchedulerTask[[int], str]",
+        "PartialTask[int]",
+        "Expression[list[int]]",
+        "TaskExpression[int]",
+        "QuotedExpression[int]",
+        "Thread[int]",
+        "Promise[int]",
+        "Optional[list[Task[[int], str]]]",
+        "Callable[[Task[..., int]], PartialTask[int]]",
+    ],
+)
+def test_what_type_checkers_take_as_a_hint_can_be_evaluated(hint):
+    def function(value):
+        return value
+
+    function.__annotations__["value"] = hint
+    names = dict(vars(typing))
+    names.update((name, getattr(redun_lite, name)) for name in redun_lite.__all__)
+    assert typing.get_type_hints(function, names)["value"]
+
+
+def code_of(text: str) -> str:
+    """Return the Python of a page, each line at its place."""
+    lines = [""] * text.count("\n")
+    for block in blocks_of(text):
+        if block.fence == "python":
+            code = block.text.splitlines()
+            lines[block.line : block.line + len(code)] = code
+    return "\n".join([*lines, ""])
+
+
+def marks(cases: list[Path], checker: str) -> dict[Line, list[Said]]:
     """Return what the comments in all cases expect of a checker."""
     expected = defaultdict(list)
-    for path in FILES:
+    for path in cases:
         last = 0
         for token in tokenize.generate_tokens(io.StringIO(path.read_text("utf-8")).readline):
             if token.type == tokenize.COMMENT:
@@ -99,18 +166,18 @@ def is_met(one: Said, other: Said) -> bool:
     return one.text in other.text if one.kind == "error" else one.text == other.text
 
 
-def mypy() -> Iterator[tuple[Line, Said]]:
+def mypy(cases: list[Path]) -> Iterator[tuple[Line, Said]]:
     """Yield what mypy says, with the options of the project and all strictness."""
-    done = run(sys.executable, "-m", "mypy", "--strict", "--output=json", str(CASES))
+    done = run(sys.executable, "-m", "mypy", "--strict", "--output=json", *map(str, cases))
     for line in done.splitlines():
         found = json.loads(line)
         where = Path(found["file"]).name, found["line"]
         yield from say(where, found["severity"] == "error", found["message"])
 
 
-def pyright() -> Iterator[tuple[Line, Said]]:
+def pyright(cases: list[Path]) -> Iterator[tuple[Line, Said]]:
     """Yield what pyright says."""
-    done = run(sys.executable, "-m", "pyright", "--outputjson", str(CASES))
+    done = run(sys.executable, "-m", "pyright", "--outputjson", *map(str, cases))
     for found in json.loads(done)["generalDiagnostics"]:
         where = Path(found["file"]).name, found["range"]["start"]["line"] + 1
         yield from say(where, found["severity"] != "information", found["message"])

@@ -15,7 +15,9 @@ def read_rates(file: File) -> dict[str, float]:
     for number, line in enumerate(file.readlines(), 1):
         currency, equals, rate = line.partition("=")
         if not equals:
-            raise ValueError(f"{file.path}:{number}: expected CURRENCY = RATE, got {line.strip()!r}")
+            raise ValueError(
+                f"{file.path}:{number}: expected CURRENCY = RATE, got {line.strip()!r}"
+            )
         rates[currency.strip()] = float(rate)
     return rates
 
@@ -26,5 +28,7 @@ def convert(price: float, rates: dict[str, float]) -> dict[str, float]:
 
 
 @task
-def main(prices: list[float] = [9.5, 20.0], rates: str = "rates.txt") -> list[dict[str, float]]:
+def main(
+    prices: tuple[float, ...] = (9.5, 20.0), rates: str = "rates.txt"
+) -> list[dict[str, float]]:
     return map_(convert.partial(rates=read_rates(File(rates))), prices)

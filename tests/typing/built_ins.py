@@ -74,7 +74,8 @@ cond()
 reveal_type(catch(number(1)))  # reveals: int
 reveal_type(catch(number(1), ZeroDivisionError, on_zero))  # reveals: int | str
 reveal_type(catch(number(1), (KeyError, OSError), on_error))  # reveals: int | float
-reveal_type(catch([number(1)], KeyError, on_error.partial(result=1.0)))  # reveals: list[int] | float
+reveal_type(catch([number(1)], KeyError, on_error.partial(result=1.0)))
+# reveals: list[int] | float
 reveal_type(catch(number(1), ZeroDivisionError, on_zero, OSError, on_error))
 # reveals: int | str | float
 catch(number(1), KeyError, on_zero)  # error: "Task[

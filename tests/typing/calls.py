@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional, TypeVar, Union
 
+import redun_lite
 from redun_lite import File, Scheduler, Task, run, task
 
 T = TypeVar("T")
@@ -123,8 +124,7 @@ reveal_type(load(File("a"))[0])  # reveals: Sample
 reveal_type(load(File("a"))[0].reads.basename())  # reveals: str
 sample, other = load(File("a"))
 reveal_type(sample.name)  # reveals: str
-add(1).no_such_thing  # error: no_such_thing
-# pyright error: no_such_thing
+add(1).no_such_thing  # error: "no_such_thing"
 
 # A task is passed on as what it is
 
@@ -148,6 +148,12 @@ uses(truth)  # A bool is good for a float.
 uses(show)
 # mypy error: incompatible type "Task[[float, DefaultNamedArg(int, 'digits')], str]"
 # pyright error: "Task[(value: float, *, digits: int = 3), str]"
+
+# A name that the package does not have
+
+redun_lite.no_such_name
+# mypy error: has no attribute "no_such_name"
+# pyright error: "no_such_name" is not a known attribute
 
 # Running
 
