@@ -10,6 +10,7 @@ import glob
 import itertools
 import os
 import sqlite3
+from contextlib import closing
 
 import programs as language
 import pytest
@@ -87,14 +88,13 @@ def wipe():
 @common
 @given(program=programs(), world=worlds)
 def test_a_workflow_comes_to_the_same_with_the_cache_and_without_it_and_replayed(program, world):
-    repository = Repository()
-    with scheduler_on(repository) as scheduler:
-        for cache in (False, True, True):
-            check(outcome(scheduler, program, world, cache=cache), program, world)
-    with scheduler_on(repository) as scheduler:
-        check(outcome(scheduler, program, world), program, world)
-    check_records(repository, program)
-    repository.close()
+    with closing(Repository()) as repository:
+        with scheduler_on(repository) as scheduler:
+            for cache in (False, True, True):
+                check(outcome(scheduler, program, world, cache=cache), program, world)
+        with scheduler_on(repository) as scheduler:
+            check(outcome(scheduler, program, world), program, world)
+        check_records(repository, program)
 
 
 OVERRIDES = [
@@ -140,30 +140,28 @@ def test_the_cache_changes_nothing_while_programs_and_the_world_are_edited(
     looked = "('looked', 1" in str(choices)
     if shallow and not looked:
         choices = [("value", (), ("list", (("expanded", 0, True, one),))) for one in choices]
-    repository = Repository()
-    before = None
-    for world, choice, cache, options in history:
-        if world is before:
-            wipe()
-        before = world
-        if looked and options == {"check_valid": "shallow"}:
-            options = {}  # That is to miss what is not cached.
-        with scheduler_on(repository) as scheduler:
-            found = outcome(scheduler, choices[choice], world, cache=cache, options=options)
-        check(found, choices[choice], world)
-    check_records(repository, choices)
-    repository.close()
+    with closing(Repository()) as repository:
+        before = None
+        for world, choice, cache, options in history:
+            if world is before:
+                wipe()
+            before = world
+            if looked and options == {"check_valid": "shallow"}:
+                options = {}  # That is to miss what is not cached.
+            with scheduler_on(repository) as scheduler:
+                found = outcome(scheduler, choices[choice], world, cache=cache, options=options)
+            check(found, choices[choice], world)
+        check_records(repository, choices)
 
 
 @common
 @given(program=programs(), world=worlds)
 def test_a_workflow_comes_to_the_same_in_threads(program, world):
-    repository = Repository()
-    with scheduler_on(repository, LocalExecutor("default", max_workers=3)) as scheduler:
-        for _ in range(2):
-            check(outcome(scheduler, program, world), program, world)
-    check_records(repository, program)
-    repository.close()
+    with closing(Repository()) as repository:
+        with scheduler_on(repository, LocalExecutor("default", max_workers=3)) as scheduler:
+            for _ in range(2):
+                check(outcome(scheduler, program, world), program, world)
+        check_records(repository, program)
 
 
 @common
@@ -178,14 +176,13 @@ def test_nothing_that_was_cached_runs_again(program):
                 ran.append(job.task.name)
             super().finish(job)
 
-    repository = Repository()
-    with scheduler_on(repository, Noting("default")) as scheduler:
-        outcome(scheduler, program, FIRST)
-        # Errors are not cached, and files that were written twice have changed.
-        assume("FAILED" not in statuses(repository) and "'written'" not in str(program))
-        ran.clear()
-        outcome(scheduler, program, FIRST)
-    repository.close()
+    with closing(Repository()) as repository:  # noqa: SIM117  # 3.9 knows no parentheses here.
+        with scheduler_on(repository, Noting("default")) as scheduler:
+            outcome(scheduler, program, FIRST)
+            # Errors are not cached, and files that were written twice have changed.
+            assume("FAILED" not in statuses(repository) and "'written'" not in str(program))
+            ran.clear()
+            outcome(scheduler, program, FIRST)
     assert ran == []
 
 
@@ -196,8 +193,7 @@ def statuses(repository):
 @common
 @given(program=programs(), world=worlds)
 def test_a_dry_run_comes_to_the_same_or_says_that_it_cannot(program, world):
-    repository = Repository()
-    with scheduler_on(repository) as scheduler:
+    with closing(Repository()) as repository, scheduler_on(repository) as scheduler:
         for _ in range(2):
             try:
                 found = outcome(scheduler, program, world, dryrun=True)
@@ -206,7 +202,6 @@ def test_a_dry_run_comes_to_the_same_or_says_that_it_cannot(program, world):
             else:
                 check(found, program, world)
             outcome(scheduler, program, world)
-    repository.close()
 
 
 # kill -9
@@ -287,7 +282,7 @@ def test_a_workflow_comes_to_the_same_after_it_was_killed(program, crashes, worl
 def workers(folder):
     FIRST.come_true()
     executor = LocalExecutor("default", mode="process", max_workers=2)
-    with scheduler_on(Repository(), executor) as scheduler:
+    with closing(Repository()) as repository, scheduler_on(repository, executor) as scheduler:
         yield scheduler
 
 

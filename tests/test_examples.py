@@ -28,6 +28,7 @@ class Example:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.database = ".redun_lite/redun_lite.db"
 
     def run(self, *arguments: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the workflow as a user does."""
@@ -46,12 +47,17 @@ class Example:
         return done
 
     def jobs(self, status: str) -> dict[str, int]:
-        """Return how many jobs of each task the last run ended with a status."""
-        database = sqlite3.connect(self.folder / ".redun_lite" / "redun_lite.db")
+        """Return how many jobs of each task the last run ended with a status.
+
+        Those of subruns are among them.
+        """
+        database = sqlite3.connect(self.folder / self.database)
         rows = database.execute(
+            "WITH RECURSIVE part (id) AS ("
+            "SELECT max(id) FROM execution WHERE parent_job_id IS NULL UNION "
+            "SELECT execution.id FROM execution JOIN part ON parent_job_id >> 32 = part.id) "
             "SELECT task.fullname FROM job JOIN task ON task.id = job.task_id "
-            "WHERE job.id >> 32 = (SELECT max(id) FROM execution "
-            "WHERE parent_job_id IS NULL) AND job.status = ?",
+            "WHERE job.id >> 32 IN (SELECT id FROM part) AND job.status = ?",
             (status,),
         ).fetchall()
         database.close()
@@ -825,12 +831,85 @@ def test_async_run_again_runs_nothing_and_more_settings_run_what_is_new(example)
 # subrun
 
 
+def shares(example: Example, *arguments: str) -> dict[str, int]:
+    """Run the example, and return the percentage of fires that crossed, by density."""
+    lines = ast.literal_eval(example.run("--size", "20", *arguments).stdout)
+    found = {line.partition(" ")[0]: line.partition(":")[2].split("%")[0] for line in lines}
+    return {density: int(share) for density, share in found.items()}
+
+
 @of_example("subrun")
-def test_subrun_is_cached_as_a_whole_until_a_task_in_it_changes(example):
-    first = example.run("--trials", "3", "--size", "8")
-    assert example.run("--trials", "3", "--size", "8").stdout == first.stdout
+def test_fires_cross_dense_forests_and_not_sparse_ones(example):
+    found = shares(example, "--trials", "20")
+    assert list(found) == ["50%", "54%", "58%", "62%", "66%"]
+    assert list(found.values()) == sorted(found.values())
+    assert found["50%"] < 50 < found["66%"]
+    assert example.jobs("DONE") == {
+        "main": 1,
+        "chart": 1,
+        "subrun_root_task": 5,
+        "study": 5,
+        "share": 5,
+        "burn": 100,
+    }
+
+
+@of_example("subrun")
+def test_subruns_run_again_start_nothing(example):
+    first = shares(example, "--trials", "2")
+    assert shares(example, "--trials", "2") == first
     assert example.jobs("DONE") == {}
-    assert set(example.jobs("CACHED")) == {"main", "chart", "subrun_root_task"}
-    example.run("--trials", "4", "--size", "8")
-    assert example.jobs("CACHED") == {}
-    assert example.jobs("DONE")["subrun_root_task"] == 5
+    assert example.jobs("CACHED") == {"main": 1, "chart": 1, "subrun_root_task": 5}
+
+
+@of_example("subrun")
+def test_an_edit_inside_the_subruns_runs_what_it_affects(example):
+    shares(example, "--trials", "2")
+    example.edit("workflow.py", "sum(crossed) / len(crossed)", "1 - sum(crossed) / len(crossed)")
+    shares(example, "--trials", "2")
+    assert set(example.jobs("DONE")) == {"chart", "subrun_root_task", "share"}
+    assert example.jobs("CACHED")["burn"] == 10
+
+
+@of_example("subrun")
+def test_more_fires_burn_beside_those_that_have_burnt(example):
+    shares(example, "--trials", "2")
+    shares(example, "--trials", "3")
+    assert example.jobs("DONE")["burn"] == 5
+    assert example.jobs("CACHED")["burn"] == 10
+
+
+# federated_task
+
+
+@of_example("federated_task")
+def test_the_harvest_is_planned_by_the_forecasts_of_the_other_project(example):
+    told = ast.literal_eval(example.run("-c", "config", "--fields", "hill", "river").stdout)
+    assert [line.partition(",")[0] for line in told] == ["hill", "river"]
+    shape = r"\w+, day \d+: [\d.]+ h of sun, [\d.]+ mm of rain"
+    assert all(re.fullmatch(shape, line) for line in told)
+    example.database = "build/harvest.db"
+    assert example.jobs("DONE") == {"main": 1, "plan": 2, "choose": 2, "federated_root_task": 2}
+    example.database = "build/forecasts.db"
+    assert example.jobs("DONE") == {"forecast": 1, "simulate": 5, "average": 1}
+
+
+@of_example("federated_task")
+def test_forecasts_are_asked_for_again_and_found_cached_on_their_side(example):
+    first = example.run("-c", "config", "--fields", "hill")
+    assert example.run("-c", "config", "--fields", "hill").stdout == first.stdout
+    example.database = "build/harvest.db"
+    assert example.jobs("DONE") == {"federated_root_task": 1}
+    example.database = "build/forecasts.db"
+    assert example.jobs("CACHED") == {"forecast": 1, "simulate": 5, "average": 1}
+
+
+@of_example("federated_task")
+def test_an_edit_of_the_other_project_is_noticed(example):
+    example.run("-c", "config", "--fields", "hill")
+    example.edit("forecasts/forecasts.py", "12 * (1 - wet)", "10 * (1 - wet)")
+    example.run("-c", "config", "--fields", "hill")
+    example.database = "build/forecasts.db"
+    assert example.jobs("DONE") == {"simulate": 5, "average": 1}
+    example.database = "build/harvest.db"
+    assert example.jobs("DONE") == {"federated_root_task": 1, "choose": 1}
