@@ -731,6 +731,8 @@ HANDLERS: dict[str, Callable[[], Any]] = {
     "picked": lambda: pick("explain"),
 }
 ARITY_ONE = [
+    "brittle",
+    "drift",
     "ident",
     "informed",
     "default",
@@ -758,6 +760,8 @@ class Drawer:
         For each shared part there is, whether it comes to the same as long as no code is edited.
     is_steady
         Whether all that is drawn must be: what is replayed as a whole may not look around.
+    known
+        Parts that may be repeated.
     """
 
     def __init__(self, draw: Any, size: int) -> None:
@@ -765,6 +769,7 @@ class Drawer:
         self.size = size
         self.steady: list[bool] = []
         self.is_steady = False
+        self.known: list[Any] = []
 
     def integer(self, least: int, most: int) -> int:
         return int(self.draw(st.integers(least, most)))
@@ -775,12 +780,27 @@ class Drawer:
     def index(self, choices: Any) -> int:
         return self.integer(0, len(choices) - 1)
 
+    def task(self, names: list[str]) -> str:
+        """Draw the name of a task."""
+        name = self.one_of(names)
+        return "ident" if name == "patient" and self.is_steady else str(name)
+
     def part(self) -> Any:
-        name = self.one_of(NAMES) if self.size > 1 else "number"
+        if self.size <= 1:
+            number = ("number", *CONSTRUCTS["number"].draw(self))
+            name = self.one_of([None, None, None, "brittle", "scale", "drift", "detour"])
+            return number if name is None else ("called", name, 0, number)
+        if self.known and not self.integer(0, 3):
+            part = self.one_of(self.known)
+            if not (self.is_steady and looks(part)):
+                return part
+        name = self.one_of(NAMES)
         whole, self.size = self.size, self.size // 2
-        fields = CONSTRUCTS[name].draw(self)
+        part = (name, *CONSTRUCTS[name].draw(self))
         self.size = whole
-        return (name, *fields)
+        if "('number', None" not in str(part):  # What is shared in one program is not in another.
+            self.known.append(part)
+        return part
 
     def parts(self, least: int = 1, most: int = 3) -> tuple[Any, ...]:
         return tuple(self.part() for _ in range(self.integer(least, most)))
@@ -810,6 +830,12 @@ class Drawer:
     def callee(self) -> Any:
         name = self.one_of(sorted(CALLEES))
         return (name, *CALLEES[name].draw(self))
+
+
+def looks(program: Any) -> bool:
+    """Say whether a program comes to something else for a reason that is no edited code."""
+    text = str(program)
+    return "('looked', 1" in text or "'patient'" in text
 
 
 @st.composite
@@ -890,7 +916,7 @@ class number:
         usable = [i for i, steady in enumerate(d.steady) if steady or not d.is_steady]
         if usable and d.integer(0, 1):
             return (None, d.one_of(usable))
-        return (d.integer(-3, 9), None)
+        return (d.integer(0, 4), None)
 
     def build(make, number, shared):
         return number if shared is None else make.shared[shared]
@@ -904,7 +930,7 @@ class called:
     """A task with one argument, called with options."""
 
     def draw(d):
-        return (d.one_of(SYNCHRONOUS), d.index(OPTIONS), d.part())
+        return (d.task(SYNCHRONOUS), d.index(OPTIONS), d.part())
 
     def build(make, name, options, x):
         return present(name).options(**OPTIONS[options])(make(x))
@@ -1489,7 +1515,7 @@ class awaited:
         return apply(lambda x: 2 * x + 1, [found])
 
 
-NAMES = list(CONSTRUCTS)
+NAMES = [*CONSTRUCTS, "called", "caught", "caught", "expanded", "awaited"]
 
 
 def is_lazy(callee: Any) -> bool:
@@ -1503,7 +1529,7 @@ def is_lazy(callee: Any) -> bool:
 @called_as
 class named:
     def draw(d):
-        return (d.one_of(ARITY_ONE),)
+        return (d.task(ARITY_ONE),)
 
     def build(make, name):
         return present(name)
@@ -1517,7 +1543,7 @@ class picked:
     """A task that a task returns."""
 
     def draw(d):
-        return (d.one_of(SYNCHRONOUS),)
+        return (d.task(SYNCHRONOUS),)
 
     def build(make, name):
         return pick(name)
@@ -1547,7 +1573,7 @@ class partial:
 @called_as
 class in_a_row:
     def draw(d):
-        return (d.one_of(SYNCHRONOUS), d.one_of(ARITY_ONE))
+        return (d.task(SYNCHRONOUS), d.task(ARITY_ONE))
 
     def build(make, first, second):
         return compose(present(first), present(second))
