@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ._errors import CyclicDependency, TaskError
+from ._errors import CyclicDependency, RedunLiteError, TaskError
 from ._expr import expressions_in
 from ._job import Evaluation, Job, NestedEvaluation, OperatorEvaluation, Stage, TaskEvaluation
 from ._options import CONTEXT_OPTION
@@ -20,10 +20,10 @@ _MAX_SHOWN = 8  # Tasks that an error names of those which wait for each other.
 Scope = dict[int, Evaluation]
 
 
-def check_deadlock(
+def find_deadlock(
     root: Promise[Any], scope: Scope, awaiting: Iterable[Job], is_waiting: bool
-) -> None:
-    """Raise the error that names what can never settle.
+) -> RedunLiteError | None:
+    """Return the error that names what can never settle; None if something still may.
 
     Parameters
     ----------
@@ -35,14 +35,13 @@ def check_deadlock(
         Async jobs that wait for values.
     is_waiting
         Whether there are some.  They may wait for something else, too: without a circle, and
-        without resources that they keep from what they wait for, nothing is raised.
+        without resources that they keep from what they wait for, there is no error.
 
-    Raises
-    ------
-    CyclicDependency
-        Jobs wait for each other.
-    TaskError
-        Something waits for what nobody will settle.
+    Returns
+    -------
+    RedunLiteError | None
+        A `CyclicDependency` if jobs wait for each other; else something waits for what nobody will
+        settle.
     """
     steps: dict[Any, int] = {}
     node: Any = root
@@ -53,10 +52,9 @@ def check_deadlock(
     circle = path[steps[node] :] if node is not None else []
     circular = [part.expr.task_name for part in circle if isinstance(part, TaskEvaluation)]
     if not circular and is_waiting:
-        _check_limits(path[-1], awaiting)
-        return
+        return _held_limit(path[-1], awaiting)
     if not circular:
-        raise TaskError(
+        return TaskError(
             f"nothing is left that could settle {path[-1].expr!r}: a scheduler task has to "
             "return a value, an expression, or a promise that scheduler.evaluate gave"
         )
@@ -64,30 +62,31 @@ def check_deadlock(
         circular.pop()
     longer = ["…"] if len(circular) > _MAX_SHOWN else []
     shown = " → ".join([*circular[:_MAX_SHOWN], *longer, circular[0]])
-    raise CyclicDependency(
+    return CyclicDependency(
         f"the result of {circular[0]} depends on itself: {shown}; "
         "change an argument from one call to the next, or end the recursion"
     )
 
 
-def _check_limits(node: Any, awaiting: Iterable[Job]) -> None:
-    """Raise an error if a job waits for resources that only waiting jobs hold."""
+def _held_limit(node: Any, awaiting: Iterable[Job]) -> RedunLiteError | None:
+    """Return the error of a job that waits for resources which jobs that await values hold."""
     job = node.job if isinstance(node, TaskEvaluation) else None
     if job is None or job.options is None or job.stage == Stage.RUN or not job.options.limits:
-        return
+        return None
     limits = job.options.limits
     holders = [
         other.task_name
         for other in awaiting
         if other.options is not None and limits.keys() & other.options.limits.keys()
     ]
-    if holders:
-        wanted = ", ".join(f"limit {name!r}" for name in limits)
-        names = ", ".join(dict.fromkeys(holders))
-        raise CyclicDependency(
-            f"{job.task_name} waits for {wanted}, held by {names}, which awaits a "
-            "result that depends on it; take the limit off the task that awaits"
-        )
+    if not holders:
+        return None
+    wanted = ", ".join(f"limit {name!r}" for name in limits)
+    names = ", ".join(dict.fromkeys(holders))
+    return CyclicDependency(
+        f"{job.task_name} waits for {wanted}, held by {names}, which awaits a "
+        "result that depends on it; take the limit off the task that awaits"
+    )
 
 
 def _awaited_by(node: Any, scope: Scope) -> Evaluation | None:

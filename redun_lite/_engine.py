@@ -35,7 +35,7 @@ from ._db import (
     Repository,
     now,
 )
-from ._deadlock import check_deadlock
+from ._deadlock import find_deadlock
 from ._errors import (
     DryRunResult,
     ExecutorError,
@@ -91,7 +91,7 @@ from ._recorder import Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
 from ._timers import Timers
-from ._value import get_type_registry, map_nested
+from ._value import get_type_registry, map_nested, own_containers
 
 _CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW
 _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
@@ -103,6 +103,7 @@ MAX_RETRY_DELAY = 300.0
 """Most seconds between two attempts at a job."""
 
 _JITTER = 0.25  # How far, as a part of it, the delay before a retry may be off in both directions.
+_NO_KEY = bytes(20)  # In place of that of an argument that does not count.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
@@ -297,7 +298,10 @@ class Engine:
                 if self._dryrun and not self._in_flight:
                     self._raise_dry_run()
                 # Async jobs that wait may wait for something else besides: then none is found.
-                check_deadlock(root, self._scope, self.awaiting, self._in_flight > 0)
+                error = find_deadlock(root, self._scope, self.awaiting, self._in_flight > 0)
+                if error is not None:
+                    root.reject(error)
+                    break
             self._wait()
 
     def _wait(self) -> None:
@@ -464,6 +468,8 @@ class Engine:
         for job in self.open:
             job.status = CANCELLED
             self.counts[CANCELLED] += 1
+            if not self._dryrun and _has_returned_calls(job):
+                self.recorder.record_unfinished_call(job)
             self.recorder.record_job(job, now())
         self.counts[RUNNING] = 0
         # All these lead back to the engine: cut, they are freed now and not when the garbage
@@ -485,7 +491,7 @@ class Engine:
                 if not job.shown:
                     job.shown = True
                     self.recorder.record_job(job, None)
-                elif job.stage == _REDUCE and job.cached is None and job.early is None:
+                elif _has_returned_calls(job):
                     self.recorder.record_unfinished_call(job)
         self.repository.flush()
 
@@ -769,7 +775,10 @@ class Engine:
             self._fail(job, error)
             return
         if options.config_args:
-            keys = [key for name, key in zip(job.names, keys) if name not in options.config_args]
+            keys = [
+                _NO_KEY if name in options.config_args else key
+                for name, key in zip(job.names, keys)
+            ]
         job.key = key = digest(task.key + b"".join(keys))
         scope = options.cache_scope
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
@@ -928,7 +937,8 @@ class Engine:
             _keep_arguments(job)
         values = job.values
         if job.upstreams is not None:
-            values = self._with_job_info(job)
+            # The function may change what it is given, which others are given as well.
+            values = own_containers(self._with_job_info(job))
         job.args, job.kwargs = task.parameters.call_arguments(values)
         if job.handles is not None:
             self.handles.job_starts(job, self.repository)
@@ -976,8 +986,8 @@ class Engine:
 
     def _reduce(self, job: Job, result: Any) -> None:
         """Take the first result of a job, and evaluate the expressions in it."""
-        job.stage = _REDUCE
         if type(result) is ScriptResult:
+            job.stage = _REDUCE
             job.single = result
             job.scope = {}  # What it returned is not what that comes to.
             self._finish(job, result.value)
@@ -991,6 +1001,7 @@ class Engine:
             except Exception as error:
                 self._fail(job, error)
                 return
+            job.stage = _REDUCE
             job.single = result
             if self._interrupted and expressions_in(result):
                 return
@@ -1002,6 +1013,7 @@ class Engine:
                 self._complete(job)
                 return
         else:
+            job.stage = _REDUCE
             job.single = result
         self._finish(job, result)
 
@@ -1121,6 +1133,11 @@ class Engine:
         if self.would_run:
             names = ", ".join(dict.fromkeys(job.task_name for job in self.would_run))
             raise DryRunResult(f"dry run: {len(self.would_run)} jobs would run: {names}")
+
+
+def _has_returned_calls(job: Job) -> bool:
+    """Say whether the function of a job has returned what is not recorded before it ends."""
+    return job.stage == _REDUCE and job.cached is None and job.early is None
 
 
 def _retry_delay(options: TaskOptions, attempt: int) -> float:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import copy
 import copyreg
 import io
+import operator
 import pickle
 import sys
 from collections.abc import Iterable, Iterator
@@ -286,6 +287,50 @@ def iter_nested(value: Any) -> Iterator[Any]:
         elif id(value) not in seen:
             seen.add(id(value))
             stack.extend(reversed(list(parts)))
+
+
+def own_containers(value: Any) -> Any:
+    """Return a nested value that shares no part with the one given that can be changed in place.
+
+    Its leaves are the same objects.  A value that holds itself is returned as it is.
+
+    >>> given = [1, ([2],)]
+    >>> own = own_containers(given)
+    >>> own[1][0].append(3)
+    >>> given, own
+    ([1, ([2],)], [1, ([2, 3],)])
+    """
+    try:
+        return _own(value, {})
+    except _HoldsItself:
+        return value
+
+
+class _HoldsItself(Exception):
+    """A value is inside itself."""
+
+
+def _own(value: Any, known: dict[int, Any]) -> Any:
+    cls = type(value)
+    if cls in ATOMS:
+        return value
+    identity = id(value)
+    if identity in known:
+        if known[identity] is _OPEN:
+            raise _HoldsItself
+        return known[identity]
+    if is_flat(value):
+        own = value if cls is tuple else value.copy()
+    else:
+        parts = parts_of(value)
+        if parts is None:
+            return value
+        known[identity] = _OPEN
+        copies = [_own(part, known) for part in parts]
+        is_fixed = isinstance(value, (tuple, frozenset)) and all(map(operator.is_, copies, parts))
+        own = value if is_fixed else with_parts(value, copies)
+    known[identity] = own
+    return own
 
 
 def _no_parts(_: Any) -> None:

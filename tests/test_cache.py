@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import textwrap
+from dataclasses import dataclass
 
 import pytest
 from support import InlineExecutor, Lab
@@ -37,6 +38,11 @@ def ident(x):
 @task(version="1")
 def add(a, b):
     return a + b
+
+
+@dataclass
+class Reads:
+    names: list
 
 
 class Box(list):
@@ -112,6 +118,15 @@ def test_arguments_named_in_config_args_do_not_count(lab):
     assert lab.run([f(3, 1), f(3, 2)]) == [[3, 1], [3, 1]]
 
 
+def test_config_args_of_two_calls_do_not_make_different_arguments_equal(lab):
+    @task
+    def f(a, b):
+        return {"a": a, "b": b}
+
+    calls = [f.options(config_args=["a"])(1, 2), f.options(config_args=["b"])(2, 1)]
+    assert lab.run(calls) == [{"a": 1, "b": 2}, {"a": 2, "b": 1}]
+
+
 def test_config_args_that_name_no_parameter_are_an_error():
     def f(x, memory):
         return x
@@ -135,6 +150,44 @@ def test_a_task_that_changes_its_argument_does_not_change_what_is_recorded(lab):
     assert lab.run(make()) == [1, 2]
     assert lab.run(spoil([1, 2])) == 3
     assert lab.jobs() == {"spoil": ["CACHED"]}
+    lab.audit()
+
+
+def test_a_task_that_changes_its_argument_changes_it_for_nobody_else(lab):
+    @task
+    def make():
+        return {"a": [3, 1, 2], "b": Reads(["z", "y"]), "c": ({5: [6]},)}
+
+    @task
+    def spoil(values):
+        values["a"].sort()
+        values["b"].names.sort()
+        values["c"][0][5].append(7)
+        return values
+
+    @task
+    def look(values, after):
+        return values
+
+    @task
+    def main():
+        made = make()
+        given = [1, {"k": [2]}]
+        spoilt = spoil(made)
+        return [look(made, spoilt), extend(given), extend(given)]
+
+    @task(cache_scope="NONE")
+    def extend(values):
+        values[1]["k"].append(3)
+        return values
+
+    expected = [
+        {"a": [3, 1, 2], "b": Reads(["z", "y"]), "c": ({5: [6]},)},
+        [1, {"k": [2, 3]}],
+        [1, {"k": [2, 3]}],
+    ]
+    for _ in range(2):
+        assert lab.run(main(), InlineExecutor("default")) == expected
     lab.audit()
 
 

@@ -293,9 +293,10 @@ def test_an_error_in_a_hook_of_a_value_is_that_of_the_job(lab, hook):
         return broken_class()
 
     expr = ident(broken_class()) if hook == "preprocess" else make()
-    with pytest.raises((OSError, HashError), match="the hook is broken"):
-        lab.run(expr)
-    assert list(lab.jobs().values()) == [["FAILED"]]
+    for _ in range(2):
+        with pytest.raises((OSError, HashError), match="the hook is broken"):
+            lab.run(expr)
+        assert list(lab.jobs().values()) == [["FAILED"]]
 
 
 class Traveller(Value):
@@ -573,6 +574,22 @@ def test_a_circle_is_reported_once_the_other_jobs_have_ended(lab):
     assert lab.jobs() == {"forever": ["CANCELLED"], "ident": ["DONE"]}
 
 
+def test_a_circle_of_coroutines_leaves_none_of_them_behind(lab):
+    ended = threading.Event()
+
+    @task
+    async def forever():
+        try:
+            return await forever()
+        finally:
+            ended.set()
+
+    with lab.scheduler() as scheduler:
+        with pytest.raises(CyclicDependency):
+            scheduler.run(forever())
+        assert ended.wait(60)
+
+
 # Errors
 
 
@@ -690,6 +707,33 @@ def test_after_the_first_error_running_jobs_end_and_no_others_start(lab, expects
     # What the running ones returned is recorded, if that was all there was to do.
     ended = "DONE" if expects == "plain" else "CANCELLED"
     assert lab.jobs() == {"running": [ended, ended], "fail": ["FAILED"]}
+    lab.audit()
+
+
+def test_what_the_last_job_returned_beside_an_error_need_not_be_computed_again(lab):
+    executor = SteeredExecutor()
+    ran = []
+
+    @task(executor="steered")
+    def running():
+        ran.append(1)
+        return ident(1)
+
+    def on_submit(job):
+        if job.task is fail:
+            executor.finish(job)
+
+    class AtDraining(Reporter):
+        def draining(self, engine):
+            executor.finish_all()
+
+    executor.on_submit = on_submit
+    for _ in range(2):
+        with pytest.raises(ValueError, match="failed"):
+            lab.run(
+                [fail.options(executor="steered")(), running()], executor, reporter=AtDraining()
+            )
+    assert len(ran) == 1
     lab.audit()
 
 
