@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast, overload
 
-from ._errors import HashError, TaskError, unpicklable
+from ._errors import TaskError, unpicklable
 from ._expr import (
     Expression,
     SchedulerExpression,
@@ -18,9 +18,9 @@ from ._expr import (
     format_expr,
     key_of_expr,
 )
-from ._hash import digest, key_of
+from ._hash import key_of
 from ._job import Job
-from ._options import parse_tags
+from ._options import CacheScope, TaskOptions, parse_tags
 from ._promise import Promise
 from ._record import message_of
 from ._scheduler import Scheduler, get_current_engine
@@ -158,8 +158,9 @@ def catch(
     for classes, recover in zip(catch_args[::2], catch_args[1::2]):
         _check_handler("catch", classes, recover)
     engine = scheduler.engine_of(parent_job)
-    place = _place_of(expr)
-    inside = engine.expecting_errors(place, parent_job)
+    options = TaskOptions(sexpr.options, "catch")
+    place = engine.handled_errors.at(expr, options.cache_scope is CacheScope.BACKEND)
+    inside = place.inside(parent_job, engine.outside)
 
     def handle(error: BaseException) -> Any:
         return scheduler.evaluate(catch_args, parent_job).then(
@@ -177,11 +178,11 @@ def catch(
         return _rejected(error)
 
     def succeeded(error: BaseException, value: Any) -> Any:
-        engine.errors_handled(place, [error])
+        place.handled(error)
         return value
 
     def failed(error: BaseException, other: BaseException) -> Any:
-        engine.error_replaced(place, error, other)
+        place.replaced(error, other)
         return _rejected(other)
 
     return scheduler.evaluate(expr, inside).then(None, handle)
@@ -195,13 +196,6 @@ def _storable(error: BaseException) -> BaseException:
     except Exception:
         return unpicklable(type(error).__qualname__, message_of(error))
     return error
-
-
-def _place_of(expr: Any) -> bytes:
-    try:
-        return digest(b"@catch" + key_of_expr(expr))
-    except HashError:
-        return b""  # Evaluating it will say so better.
 
 
 def _check_handler(name: str, classes: Any, recover: Any) -> None:

@@ -51,9 +51,9 @@ class Context:
         both = merged(self.variables, variables)
         return Context(both, digest(self.key + key_of_expr(both)), self.errors)
 
-    def expecting(self, place: bytes, errors: dict[bytes, BaseException]) -> Context:
-        """Return the context in which errors are replayed that were handled at a place."""
-        return Context(self.variables, digest(self.key + place), {**(self.errors or {}), **errors})
+    def expecting(self, errors: dict[bytes, BaseException]) -> Context:
+        """Return the context in which further errors are replayed."""
+        return Context(self.variables, self.key, {**(self.errors or {}), **errors})
 
 
 _MISSING: Any = object()

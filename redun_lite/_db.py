@@ -265,6 +265,7 @@ SELECT task.digest FROM task_set_member JOIN task ON task.id = task_set_member.t
 WHERE task_set_member.task_set_id = ?
 """
 SELECT_HANDLED = "SELECT key, error FROM handled WHERE place = ?"
+SELECT_ANY_HANDLED = "SELECT EXISTS (SELECT 1 FROM handled)"
 EXECUTION_BY_UUID = "SELECT id FROM execution WHERE uuid = ?"
 COUNT_JOBS = """
 WITH RECURSIVE part (id) AS (
@@ -569,6 +570,10 @@ class Repository:
             known = self.task_set(frozenset(key for (key,) in rows))
             self._task_sets_by_id[task_set_id] = known
         return known
+
+    def has_handled(self) -> bool:
+        """Say whether any error is recorded that was handled."""
+        return bool(self._reader.execute(SELECT_ANY_HANDLED).fetchone()[0])
 
     def look_up_handled(self, place: bytes) -> list[tuple[bytes, bytes]]:
         """Return call keys and pickled exceptions that were handled at a place."""

@@ -18,12 +18,10 @@ promise settles (`_finish`).
 
 from __future__ import annotations
 
-import copy
 import queue
 import random
 import time
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Callable, NamedTuple
 
@@ -38,7 +36,6 @@ from ._db import (
 from ._deadlock import find_deadlock
 from ._errors import (
     DryRunResult,
-    ExecutorError,
     HashError,
     RedunLiteError,
     TaskError,
@@ -59,6 +56,7 @@ from ._expr import (
     loads_expr,
 )
 from ._handle import RunHandles
+from ._handled_errors import HandledErrors
 from ._hash import digest, is_flat, key_of
 from ._job import (
     CACHED,
@@ -215,10 +213,7 @@ class Engine:
         self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
         self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
-        self._origins: dict[int, tuple[BaseException, bytes]] = {}  # Errors by id: whose they are.
-        self._replayed: set[int] = set()  # Ids of errors that came from the repository.
-        # Errors by id: those whose handlers raised them, each with where it was handled.
-        self._replaced: dict[int, list[tuple[bytes, BaseException]]] = {}
+        self.handled_errors = HandledErrors(repository, cache, not dryrun)
 
     # From other threads
 
@@ -430,8 +425,7 @@ class Engine:
 
     def _fail_run(self, job: Job, error: BaseException) -> None:
         """Fail a job whose own function raised."""
-        if job.key is not None and _keeps_error(job, error):
-            self._origins.setdefault(id(error), (error, job.key))
+        self.handled_errors.note_raised(job, error)
         self._fail(job, error)
 
     def _drain(self) -> None:
@@ -480,9 +474,7 @@ class Engine:
         self._equal.clear()
         self.single = None
         self._timers.clear()
-        self._origins.clear()
-        self._replayed.clear()
-        self._replaced.clear()
+        self.handled_errors.clear()
 
     def _flush(self) -> None:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
@@ -561,6 +553,9 @@ class Engine:
             job = node.job
             if job is None:
                 self._start(node)
+            elif job.stage == _FOLLOW:
+                job.leader = None
+                self._share(job)
             elif node.failure is not None:
                 self._fail(job, node.failure)
             elif job.stage == _IDENTIFY:
@@ -569,8 +564,6 @@ class Engine:
                 self._enter_context(job)
             elif job.stage == _REDUCE:
                 self._complete(job)
-            elif job.stage == _FOLLOW:
-                self._follow(job)
         elif node.failure is not None:
             node.reject(node.failure)
         elif isinstance(node, NestedEvaluation):
@@ -779,7 +772,14 @@ class Engine:
                 _NO_KEY if name in options.config_args else key
                 for name, key in zip(job.names, keys)
             ]
-        job.key = key = digest(task.key + b"".join(keys))
+        job.key = digest(task.key + b"".join(keys))
+        self._share(job)
+
+    def _share(self, job: Job) -> None:
+        """Let a job follow an equal one of this execution, else look for a recorded call."""
+        options = job.options
+        key = job.key
+        assert options is not None and key is not None
         scope = options.cache_scope
         if scope is not CacheScope.NONE and options.allows(CacheResult.CSE):
             node = job.evaluation
@@ -789,14 +789,16 @@ class Engine:
                 identity += b"unrecorded"  # Else a call that is recorded could lead to nothing.
             equal = self._equal.setdefault(identity, node)
             if equal is not node:
-                job.leader = equal
-                job.stage = _FOLLOW
-                if equal._settled:
-                    self._follow(job)
-                else:
+                if not equal._settled:
+                    job.leader = equal
+                    job.stage = _FOLLOW
                     node.missing = 1
                     equal.add_waiter(node)
-                return
+                    return
+                if self.handled_errors.may_follow(job, equal):
+                    self._follow(job, equal)
+                    return
+                self._equal[identity] = node
         if scope is CacheScope.BACKEND and self._cache:
             self.lookups.append(job)
         else:
@@ -823,10 +825,9 @@ class Engine:
             raise error.within(f"argument {name!r} of {job.task_name}") from None
         return keys
 
-    def _follow(self, job: Job) -> None:
-        """End a job as the equal job did."""
-        leader = job.leader
-        assert leader is not None
+    def _follow(self, job: Job, leader: TaskEvaluation) -> None:
+        """End a job as an equal job has ended."""
+        job.leader = leader
         job.evaluation.call = leader.call
         if leader._error is not None:
             self._fail(job, leader._error)
@@ -901,9 +902,9 @@ class Engine:
 
     def _submit(self, job: Job) -> None:
         """Start the function of a job, or let it wait for the resources it needs."""
-        errors = job.context.errors
-        if errors is not None and job.key in errors and _may_replay(job):
-            self._replay_error(job, errors[job.key])
+        handled = self.handled_errors.error_for(job)
+        if handled is not None:
+            self._fail(job, handled)
             return
         if self._dryrun:
             self.would_run.append(job)
@@ -1053,7 +1054,7 @@ class Engine:
     def _fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
         # One whose function has run is recorded, so that this need not run again.
-        is_replayed = job.records is None and id(error) in self._replayed
+        is_replayed = job.records is None and self.handled_errors.is_replayed(error)
         job.status = CACHED if is_replayed else FAILED
         job.ended = now()
         job.started = job.started or job.ended
@@ -1073,58 +1074,13 @@ class Engine:
         node.job = None
         node.reject(error)
 
-    # Handled errors
-
-    def expecting_errors(self, place: bytes, parent: Job | None) -> Job | None:
-        """Return the job in whose scope to evaluate what a catch at a place is given.
-
-        If an earlier execution has handled errors there, it is a stand-in for the job: those below
-        it replay the errors, and share nothing with equal ones elsewhere, which do not.
-        """
-        if not self._cache:
-            return parent
-        errors = {}
-        for call_key, data in self.repository.look_up_handled(place):
-            try:
-                errors[call_key] = loads_expr(data)
-            except Exception:
-                continue  # Its class is gone: as good as not recorded.
-        if not errors:
-            return parent
-        if parent is None:
-            stand_in = Job(TaskEvaluation(self, _ROOT, None), 0, self._context)
-        else:
-            if parent.children is None:
-                parent.children = []
-            if parent.used is None:
-                parent.used = {}
-            stand_in = copy.copy(parent)
-        stand_in.scope = dict((self._scope if parent is None else parent.scope) or {})
-        stand_in.context = stand_in.context.expecting(place, errors)
-        return stand_in
-
-    def errors_handled(self, key: bytes, errors: Iterable[BaseException]) -> None:
-        """Record that errors were handled, so that they need not come up again."""
-        waiting = [(key, error) for error in errors]
-        while waiting:
-            key, error = waiting.pop()
-            waiting += self._replaced.pop(id(error), ())
-            _, call_key = self._origins.get(id(error), (None, None))
-            if call_key is not None and not self._dryrun:
-                try:
-                    self.repository.record_handled(key, call_key, dumps_expr(error))
-                except RedunLiteError:
-                    pass  # It cannot be stored, and is met again next time.
-
-    def error_replaced(self, key: bytes, error: BaseException, other: BaseException) -> None:
-        """Take note that the handler of an error failed: if that is handled, both are."""
-        self._replaced.setdefault(id(other), []).append((key, error))
-
-    def _replay_error(self, job: Job, error: BaseException) -> None:
-        """End a job with an error that was handled in an earlier execution."""
-        self._origins[id(error)] = (error, job.key or b"")
-        self._replayed.add(id(error))
-        self._fail(job, error)
+    def outside(self) -> Job:
+        """Return what stands for a job where none is: around all of them."""
+        job = Job(TaskEvaluation(self, _ROOT, None), 0, self._context)
+        job.scope = self._scope
+        job.single = self.single
+        job.handles = self.handles
+        return job
 
     # When nothing can go on
 
@@ -1181,28 +1137,7 @@ class _Invalid:
 
 
 _INVALID = _Invalid()
-_ROOT: TaskExpression[Any] = TaskExpression("redun_lite.catch")  # Stands for what runs a catch.
-
-
-def _may_replay(job: Job) -> bool:
-    """Say whether an error that a job raised in an earlier execution may be taken for it.
-
-    Whoever asks for retries says that errors come and go.
-    """
-    options = job.options
-    assert options is not None
-    cached = options.cache_scope is CacheScope.BACKEND and options.allows(CacheResult.SINGLE)
-    return cached and options.retries == 0
-
-
-def _keeps_error(job: Job, error: BaseException) -> bool:
-    """Say whether an error of a job's function follows from the job's key, so that it is kept."""
-    assert job.task is not None
-    if isinstance(error, ExecutorError) or not isinstance(error, Exception):
-        return False  # It says more of the time and the place than of the task.
-    # What was evaluated within is no part of its key; an async task may have awaited nothing.
-    within = job.task.evaluates_within and (job.scope or not job.task.is_async)
-    return _may_replay(job) and not within
+_ROOT: TaskExpression[Any] = TaskExpression("redun_lite.run")  # Stands for what no task called.
 
 
 class _Outcome:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import operator
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Container, Generator
 from contextvars import ContextVar
 from dataclasses import fields
 from itertools import islice
@@ -411,8 +411,14 @@ def expressions_in(value: Any) -> list[Expression[Any]]:
     return [leaf for leaf in iter_nested(value) if isinstance(leaf, Expression)]
 
 
-def topological_order(value: Any) -> list[Expression[Any]]:
-    """Return all expressions that a value leads to, each once, after those that it holds."""
+def topological_order(value: Any, known: Container[int] = ()) -> list[Expression[Any]]:
+    """Return all expressions that a value leads to, each once, after those that it holds.
+
+    Parameters
+    ----------
+    known
+        Ids of expressions to leave out, with what only they lead to.
+    """
     order: list[Expression[Any]] = []
     placed: set[int] = set()
     opened: set[int] = set()
@@ -420,7 +426,7 @@ def topological_order(value: Any) -> list[Expression[Any]]:
     while stack:
         expr = stack[-1]
         identity = id(expr)
-        if identity in placed:
+        if identity in placed or identity in known:
             stack.pop()
             continue
         if identity not in opened:

@@ -13,6 +13,7 @@ from support import InlineExecutor, SteeredExecutor, note, notes
 
 from redun_lite import (
     File,
+    Handle,
     JobInfo,
     QuotedExpression,
     Scheduler,
@@ -631,6 +632,119 @@ def test_the_tasks_below_a_handled_error_are_known_to_the_call(lab, log):
     assert lab.run(define("1")) == "ValueError: broken"
     assert lab.jobs() == {"main": ["CACHED"]}
     assert lab.run(define("2")) == "mended"
+
+
+def test_what_a_catch_shares_with_others_runs_once_also_when_its_error_is_replayed(lab, log):
+    @task(version="1", cache=False)
+    def draw():
+        note(log.path, "draw")
+        return 1
+
+    @task(version="1")
+    def main():
+        drawn = draw()
+        return [catch(noted_failure(log.path, ident(drawn)), ValueError, explain), ident(drawn)]
+
+    assert lab.run(main()) == ["ValueError: 1", 1]
+    assert log.take() == ["draw", "fail 1"]
+    assert lab.run(main()) == ["ValueError: 1", 1]
+    assert log.take() == ["draw"]
+
+
+def test_a_call_that_fails_inside_a_catch_and_beside_it_runs_for_the_one_beside(lab, log):
+    lab.run(catch(noted_failure(log.path), ValueError, explain))
+    log.take()
+    both = [catch(noted_failure(log.path), ValueError, explain), ident(noted_failure(log.path))]
+    with pytest.raises(ValueError, match="failed"):
+        lab.run(both, InlineExecutor("default"))
+    assert log.take() == ["fail failed"]
+
+
+def test_what_became_of_a_replayed_error_is_no_result_for_equal_calls_elsewhere(lab, log):
+    @task(version="1")
+    def tolerant():
+        return catch_all([noted_failure(log.path)], ValueError, explain_all)
+
+    @task(version="1")
+    def explain_all(values):
+        return [str(value) for value in values]
+
+    @task(version="1")
+    def strict(values):
+        raise TypeError(values)
+
+    inside = catch([tolerant(), noted_failure(log.path)], ValueError, explain)
+    assert lab.run(inside) == "ValueError: failed"
+    log.take()
+    assert lab.run([inside, tolerant()]) == ["ValueError: failed", ["failed"]]
+    assert log.take() == ["fail failed"]
+
+
+@pytest.mark.parametrize("options", [{"cache": False}, {"cache_scope": "CSE"}])
+def test_a_catch_that_is_not_to_be_cached_meets_its_errors_again(lab, log, options):
+    expr = catch.options(**options)(noted_failure(log.path), ValueError, explain)
+    for _ in range(2):
+        assert lab.run(expr) == "ValueError: failed"
+        assert log.take() == ["fail failed"]
+
+
+def test_an_error_in_how_a_task_is_called_is_met_again_once_the_call_fits(lab):
+    def define(default):
+        @task(version=str(default), name="inner")
+        def wants_one(x):
+            return x
+
+        @task(version=str(default), name="inner")
+        def wants_two(x, y=0):
+            return x + y
+
+        @task(version="1")
+        def outer():
+            return (wants_two if default else wants_one)(1, 2)
+
+        return catch(outer(), Exception, explain)
+
+    assert lab.run(define(0)).startswith("ArgumentError: ")
+    assert lab.run(define(1)) == 3
+
+
+def test_calls_of_a_handle_have_the_same_numbers_when_an_error_is_replayed(lab, log):
+    def root():
+        place = Place("db")
+        return [
+            look(place, 2),
+            catch(use(place, log.path), ValueError, explain),
+        ]
+
+    assert lab.run(root()) == [2, "ValueError: used"]
+    assert lab.run(root()) == [2, "ValueError: used"]
+    assert log.take() == ["use"]
+
+
+class Place(Handle):
+    type_name = "test_builtins.Place"
+
+    def __init__(self, name):
+        self.instance = None
+
+
+@task(version="1")
+def look(place, x):
+    return x
+
+
+@task(version="1")
+def use(place, path):
+    note(path, "use")
+    raise ValueError("used")
+
+
+def test_catches_inside_each_other_may_be_many(lab):
+    expr = ident(0)
+    for _ in range(3_000):
+        expr = catch(ident(expr), ValueError, explain)
+    assert lab.run([expr, catch(fail(), ValueError, explain)]) == [0, "ValueError: failed"]
+    assert lab.run(expr) == 0
 
 
 # Bad input for catch
