@@ -420,8 +420,15 @@ class Engine:
 
     def _try_again(self, job: Job) -> None:
         self._paused -= 1
-        if not self._interrupted:
-            self._acquire(job)
+        if self._interrupted:
+            return
+        try:
+            if job.packed is not None:
+                job.values = loads_expr(job.packed)
+        except Exception as error:  # Its class may have hooks that raise anything.
+            self._fail(job, error)
+            return
+        self._acquire(job)
 
     def _fail_run(self, job: Job, error: BaseException) -> None:
         """Fail a job whose own function raised."""
@@ -463,7 +470,7 @@ class Engine:
             job.status = CANCELLED
             self.counts[CANCELLED] += 1
             if not self._dryrun and _has_returned_calls(job):
-                self.recorder.record_unfinished_call(job)
+                self.recorder.record_unfinished_call(job, has_returned=True)
             self.recorder.record_job(job, now())
         self.counts[RUNNING] = 0
         # All these lead back to the engine: cut, they are freed now and not when the garbage
@@ -480,11 +487,11 @@ class Engine:
         """Hand what is recorded to the repository, with the jobs that have run for a while."""
         if not self._dryrun:
             for job in islice(self.open, _MAX_SHOWN_RUNNING):
-                if not job.shown:
+                has_returned = _has_returned_calls(job)
+                if has_returned or not job.shown:
                     job.shown = True
+                    self.recorder.record_unfinished_call(job, has_returned)
                     self.recorder.record_job(job, None)
-                elif _has_returned_calls(job):
-                    self.recorder.record_unfinished_call(job)
         self.repository.flush()
 
     # Evaluation
@@ -753,6 +760,9 @@ class Engine:
                 if any(job.upstreams):
                     values = self._settled_arguments(job)
                 job.values = values = get_type_registry().preprocess(values, {"job": job})
+        except RecursionError:
+            self._fail(job, TaskError(f"an argument of {job.task_name} is nested too deeply"))
+            return
         except Exception as error:
             self._fail(job, error)
             return
@@ -883,6 +893,7 @@ class Engine:
         value = self._load_valid(type_name, data)
         if value is _INVALID or isinstance(value, ErrorValue):
             return False
+        self.handles.replayed_whole(value)
         job.status = CACHED
         job.evaluation.call = self.recorder.recorded_node(job, cached, task_set)
         job.ended = now()
@@ -915,6 +926,8 @@ class Engine:
         except HashError as error:
             self._fail(job, error)
             return
+        if job.upstreams is not None and job.handles is None and job.options.retries:
+            _keep_arguments(job)
         self._acquire(job)
 
     def _acquire(self, job: Job) -> None:
@@ -934,8 +947,6 @@ class Engine:
         task = job.task
         options = job.options
         assert task is not None and options is not None
-        if options.retries and job.handles is None and not is_flat(job.values):
-            _keep_arguments(job)
         values = job.values
         if job.upstreams is not None:
             # The function may change what it is given, which others are given as well.
@@ -1053,7 +1064,7 @@ class Engine:
 
     def _fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
-        # One whose function has run is recorded, so that this need not run again.
+        # A job whose function has run has failed anew, even if with an error that it was given.
         is_replayed = job.records is None and self.handled_errors.is_replayed(error)
         job.status = CACHED if is_replayed else FAILED
         job.ended = now()
@@ -1063,9 +1074,11 @@ class Engine:
             self.failed.append(job)
         self.open.pop(job, None)
         if job.task is not None:
-            if job.records is not None:
+            if job.evaluation.call is not None:
+                pass  # An equal job has failed.
+            elif job.keys is not None and not isinstance(error, HashError):
                 self.recorder.record_failed_call(job, error, job.stage == _REDUCE)
-            elif job.evaluation.call is None:
+            else:
                 self.recorder.note_failed_call(job)
             self.recorder.record_job(job, job.ended)
         if self._reporter is not None:
@@ -1092,8 +1105,12 @@ class Engine:
 
 
 def _has_returned_calls(job: Job) -> bool:
-    """Say whether the function of a job has returned what is not recorded before it ends."""
-    return job.stage == _REDUCE and job.cached is None and job.early is None
+    """Say whether the function of a job has returned what is not recorded yet."""
+    return (
+        job.stage == _REDUCE
+        and job.cached is None
+        and (job.early is None or job.early.single is None)
+    )
 
 
 def _retry_delay(options: TaskOptions, attempt: int) -> float:
@@ -1107,17 +1124,14 @@ def _retry_delay(options: TaskOptions, attempt: int) -> float:
 
 
 def _keep_arguments(job: Job) -> None:
-    """See to it that each attempt at a job gets its arguments as they came.
+    """See to it that each attempt at a job gets the objects among its arguments as they came.
 
     A function may change them before it fails, and one that was given up may still do so.
     """
-    if job.attempt == 1:
-        try:
-            job.packed = dumps_expr(job.values)
-        except HashError:
-            pass  # Some class can be stored in a way of its own only.
-    elif job.packed is not None:
-        job.values = loads_expr(job.packed)
+    try:
+        job.packed = dumps_expr(job.values)
+    except HashError:
+        pass  # Some class can be stored in a way of its own only.
 
 
 def _hand_over(job: Job, executor: Executor) -> None:

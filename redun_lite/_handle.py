@@ -597,6 +597,12 @@ class RunHandles(JobHandles):
             made = [passage.state for passage in given]
             recorder.record_handles(self._change(given, made), at_once=False)
 
+    def replayed_whole(self, value: Any) -> None:
+        """Take note of the handles in the final result of a job, which was replayed as it is."""
+        self.replayed += [
+            leaf.__handle__.hash for leaf in iter_nested(value) if isinstance(leaf, Handle)
+        ]
+
     def _change(self, passages: list[_Passage], made: list[str]) -> HandleChange:
         steps = []
         origins = []

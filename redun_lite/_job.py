@@ -135,6 +135,22 @@ class Evaluation(Promise[Any]):
             if self.missing == 0 and self.failure is None:
                 self._queue.append(self)
 
+    # Once it is settled, its parent is let go of, which holds it in turn.
+
+    def fulfil(self, value: Any) -> None:
+        if not self._settled:
+            self.parent = None
+            self._settled = True
+            self._value = value
+            self._tell()
+
+    def reject(self, error: BaseException) -> None:
+        if not self._settled:
+            self.parent = None
+            self._settled = True
+            self._error = error
+            self._tell()
+
     def resume(self) -> None:
         if not self._settled:
             self.run.advance(self)
@@ -230,7 +246,7 @@ class Job:
     single
         What the function returned.
     early
-        What was recorded of that while what it led to had not ended.
+        What was recorded of it, before it has ended.
     children
         The evaluations of task calls that its result led to, in the order in which they came up.
     scope
@@ -353,6 +369,7 @@ class Job:
         again = copy.copy(self)
         again.attempt += 1
         again.begun = self.begun or self.started
+        again.scope = again.children = again.used = None
         again.evaluation.job = again
         return again
 

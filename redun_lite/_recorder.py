@@ -32,9 +32,7 @@ from ._task import Task, TaskCode
 
 Tags = Collection[tuple[str, Any]]
 
-_UNFINISHED = ErrorValue(
-    "redun_lite.Unfinished", "the function has returned, what it led to has not ended", ""
-)
+_UNFINISHED = ErrorValue("redun_lite.Unfinished", "the job has not ended", "")
 
 
 class Recorder:
@@ -86,12 +84,15 @@ class Recorder:
         if self._dryrun or job.task is None or not has_provenance(job):
             return
         parent = job.parent
+        call = job.evaluation.call
+        if call is None and job.early is not None:
+            call = job.early.node
         self.repository.record_job(
             JobRecord(
                 job.number,
                 parent.number or None if parent is not None else None,
                 job.task,
-                job.evaluation.call,
+                call,
                 job.status,
                 job.begun or job.started,
                 ended,
@@ -143,6 +144,8 @@ class Recorder:
             if cached is not None:
                 return self.recorded_node(job, cached, task_set)
             single = result = self._result_record(job, value)
+            if job.early is not None:
+                self._take_early(job)
             outcome = int.from_bytes(result.key[:8], "little", signed=True)
             calls: list[CallNode] = []
         else:
@@ -191,30 +194,39 @@ class Recorder:
         calls = _calls_of(job.children)
         task_set = self._task_set(job, calls)
         outcome = _outcome(digest(b"@error" + record.key), calls, task_set)
-        # What the function returned is worth keeping even if it came to nothing.
         single = self._take_early(job)
-        if single is None and has_returned and not job.task.evaluates_within:
-            try:
-                single = self._result_record(job, job.single)
-            except RedunLiteError:
-                pass  # That may be why the job fails.
+        if has_returned and single is None:
+            single = self._single_record(job)
         node = CallNode(job.key, outcome, task_set)
-        call = CallRecord(
-            node,
-            job.task,
-            single,
-            record,
-            job.names,
-            job.records or (),
-            self._upstream_calls(job),
-            calls,
-            job.started,
-        )
         job.evaluation.call = node
         if not has_provenance(job):
             self._note_unrecorded(job.task)
         elif not self._dryrun:
-            self.repository.record_call(call)
+            self.repository.record_call(
+                CallRecord(
+                    node,
+                    job.task,
+                    single,
+                    record,
+                    job.names,
+                    job.records or self.argument_records(job),
+                    self._upstream_calls(job),
+                    calls,
+                    job.started,
+                )
+            )
+
+    def _single_record(self, job: Job) -> ValueRecord | None:
+        """Return the record of what a function returned, if that can be replayed."""
+        cached = job.cached
+        if cached is not None:
+            return ValueRecord(cached.digest, "", None, id=cached.single_id)
+        if job.task is None or job.task.evaluates_within:
+            return None
+        try:
+            return self._result_record(job, job.single)
+        except RedunLiteError:
+            return None  # That may be why the job fails.
 
     def note_failed_call(self, job: Job) -> None:
         """Let the jobs above know the tasks of one that failed before it had a key.
@@ -226,26 +238,26 @@ class Recorder:
         task_set = self._task_set(job, _calls_of(job.children))
         job.evaluation.call = CallNode(job.key or b"", 0, task_set)
 
-    def record_unfinished_call(self, job: Job) -> None:
-        """Record what a function returned before that has come to a value.
+    def record_unfinished_call(self, job: Job, has_returned: bool) -> None:
+        """Record the call of a job that has not ended, with what its function returned if it did.
 
-        If this process dies, the function need not run again.
+        If this process dies, one can see what it was about, and a function that has returned need
+        not run again.
         """
-        assert job.task is not None and job.key is not None
-        if job.task.evaluates_within or job.records is None or not has_provenance(job):
+        if job.records is None or not has_provenance(job):
             return
-        try:
-            single = self._result_record(job, job.single)
-        except RedunLiteError:
-            return  # As the job's end will say.
-        record = self._error_record(_UNFINISHED)
+        assert job.task is not None and job.key is not None
+        single = self._single_record(job) if has_returned else None
+        self._take_early(job)
         task_set = self._leaf_set(job.task)
-        outcome = _outcome(digest(b"@unfinished" + single.key), [], task_set)
+        # Of this job alone, since it is forgotten when this job ends.
+        name = f"@unfinished {self._execution_uuid} {job.number} {has_returned}"
+        node = CallNode(job.key, _outcome(digest(name.encode()), [], task_set), task_set)
         job.early = CallRecord(
-            CallNode(job.key, outcome, task_set),
+            node,
             job.task,
             single,
-            record,
+            self._error_record(_UNFINISHED),
             job.names,
             job.records,
             self._upstream_calls(job),
@@ -255,7 +267,10 @@ class Recorder:
         self.repository.record_call(job.early)
 
     def _take_early(self, job: Job) -> ValueRecord | None:
-        """Return what was recorded early of a job, whose call takes the place of that record."""
+        """Forget the record of a job's call that another takes the place of.
+
+        Return what it had of what the function returned.
+        """
         if job.early is None:
             return None
         if not self._dryrun:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support import Lab, SteeredExecutor, note, notes, python
 
-from redun_lite import Config, File, Scheduler, catch, get_context, no_prov, task
+from redun_lite import Config, File, Handle, Scheduler, catch, get_context, no_prov, task
 from redun_lite._engine import MAX_RETRY_DELAY
 from redun_lite._errors import (
     ExecutorError,
@@ -111,6 +111,53 @@ def test_a_job_that_fails_is_tried_again(lab, log, executor):
     assert lab.run(call) == "attempt 3"
     assert lab.jobs() == {"flaky": ["DONE"]}
     assert attempts(lab) == [(1, "attempt 1"), (2, "attempt 2"), (3, None)]
+
+
+def test_the_calls_of_an_attempt_that_failed_are_none_of_the_next(lab, log):
+    @task(version="1", retries=1, retry_delay=0)
+    async def main():
+        note(log.path, "attempt")
+        count = await ident(len(notes(log.path)))
+        if count == 1:
+            raise ValueError("once")
+        return count
+
+    assert lab.run(main()) == 2
+    assert lab.query("SELECT count(*) FROM call_child") == [1]
+
+
+@pytest.mark.parametrize("given", [[0], {"k": [0]}])
+def test_each_attempt_with_a_handle_is_given_the_other_arguments_as_they_came(log, given):
+    @task(version="1", retries=2, retry_delay=0)
+    def spoil(place, values):
+        inner = values if isinstance(values, list) else values["k"]
+        inner.append(1)
+        note(log.path, len(inner))
+        if len(notes(log.path)) < 3:
+            raise ValueError("spoilt")
+
+    run(spoil(Place("here"), given))
+    assert log.take() == ["2", "2", "2"]
+
+
+def test_an_argument_that_cannot_be_loaded_for_another_attempt_fails_the_job(lab):
+    with pytest.raises(OSError, match="broken"):
+        lab.run(flaky.options(retries=1)(Brittle(), 1))
+    assert lab.jobs() == {"flaky": ["FAILED"]}
+
+
+class Place(Handle):
+    def __init__(self, name):
+        self.instance = None
+
+
+class Brittle:
+    def __reduce__(self):
+        return (Brittle._load, ())
+
+    @staticmethod
+    def _load():
+        raise OSError("broken")
 
 
 def test_an_async_job_that_fails_is_tried_again(lab, log):

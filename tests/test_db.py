@@ -402,14 +402,39 @@ def test_a_job_that_runs_long_is_recorded_while_it_does(lab):
 
         def tick(self, engine):
             if executor.held:
-                seen.append(lab.jobs())
-                if seen[-1] or len(seen) > 1000:
+                seen.append((lab.jobs(), [arguments(lab, row) for row in calls(lab, "ident")]))
+                if seen[-1][0] or len(seen) > 1000:
                     executor.finish_all()
 
     with Scheduler(lab.config, executor=executor, reporter=Watching()) as scheduler:
         scheduler.run(ident(1))
-    assert seen[-1] == {"ident": ["RUNNING"]}
+    assert seen[-1] == ({"ident": ["RUNNING"]}, [[("x", 1)]])
     assert lab.jobs() == {"ident": ["DONE"]}
+    assert len(calls(lab, "ident")) == 1
+
+
+def test_a_job_that_fails_when_it_is_replayed_is_recorded_with_its_call(lab):
+    fails = []
+
+    @task(cache=False)
+    def child(x):
+        if fails:
+            raise ValueError("now it fails")
+        return x
+
+    @task
+    def parent(x):
+        return child(x)
+
+    assert lab.run(parent(1)) == 1
+    fails.append(True)
+    with pytest.raises(ValueError, match="now it fails"):
+        lab.run(parent(1))
+    assert lab.jobs() == {"parent": ["FAILED"], "child": ["FAILED"]}
+    (row,) = lab.query("SELECT call_id FROM job WHERE parent_id IS NULL AND status = 'FAILED'")
+    assert arguments(lab, row) == [("x", 1)]
+    assert children(lab, row) == [("child", 1)]
+    lab.audit()
 
 
 def test_a_running_execution_gives_signs_of_life(lab, monkeypatch):

@@ -495,14 +495,27 @@ def test_what_a_run_made_is_freed_without_the_garbage_collector(lab):
     def make(n):
         return [Counted()]
 
+    @task
+    def nested(n):
+        return [make(n), nested(n - 1)[:1], make(-n)[0]] if n else [Counted()]
+
     with lab.scheduler(InlineExecutor("default")) as scheduler:
         gc.collect()
         gc.disable()
         try:
             scheduler.run([make(n) for n in range(10)])
+            scheduler.run(nested(10))
             assert Counted.alive == 0
         finally:
             gc.enable()
+
+
+def test_an_argument_that_is_nested_too_deeply_is_an_error_in_one_line():
+    value: list[Any] = []
+    for _ in range(sys.getrecursionlimit()):
+        value = [value]
+    with pytest.raises(TaskError, match=r"an argument of test_engine\.ident is nested too deeply"):
+        run(ident(value))
 
 
 # Cycles

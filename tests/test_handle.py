@@ -1023,6 +1023,31 @@ def test_states_after_another_merge_are_invalid_before_a_step_begins(steps):
     assert valid[1] == 2  # The steps before; what the first run made after them is not.
 
 
+def test_a_handle_that_is_replayed_as_a_whole_stands(steps):
+    @task(version="1", check_valid="shallow")
+    def make():
+        world = steps.open()
+        world.do("make")
+        return world
+
+    @task(version="1", cache=False)
+    def make_again(_):
+        world = steps.open()
+        world.do("make again")
+        return world
+
+    use = steps.step("use")
+
+    @task(version="1")
+    def main():
+        made = make()
+        return [use(made), make_again(made)]
+
+    assert sorted(steps.run(main())) == ["make", "make again", "use 1"]
+    for _ in range(2):
+        assert steps.run(main()) == ["make again"]
+
+
 def test_a_retried_step_goes_on_from_its_own_input(steps):
     tries = []
 
