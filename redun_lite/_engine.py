@@ -40,6 +40,7 @@ from ._errors import (
     RedunLiteError,
     TaskError,
     TaskTimeout,
+    add_note,
 )
 from ._executor import Executor
 from ._expr import (
@@ -51,6 +52,7 @@ from ._expr import (
     ValueExpression,
     dumps_expr,
     expressions_in,
+    format_expr,
     is_valid_expr,
     key_of_expr,
     loads_expr,
@@ -84,7 +86,7 @@ from ._options import (
     holds_expressions,
 )
 from ._promise import Promise, Resumable
-from ._record import ErrorValue, ScriptResult, has_hooks, load_value
+from ._record import ErrorValue, ScriptResult, has_hooks, is_engine_file, load_value
 from ._recorder import Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
@@ -102,6 +104,7 @@ MAX_RETRY_DELAY = 300.0
 
 _JITTER = 0.25  # How far, as a part of it, the delay before a retry may be off in both directions.
 _NO_KEY = bytes(20)  # In place of that of an argument that does not count.
+_MAX_SHOWN_EXPR = 200  # Characters of an expression in the note on an error.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
@@ -594,7 +597,7 @@ class Engine:
                 args, kwargs = self._substitute((expr.args, expr.kwargs), node.parent)
                 value = OPERATORS[expr.func_name](*args, **kwargs)
             except Exception as error:
-                node.reject(_without_engine_frames(error))
+                node.reject(_at_place(error, node))
             else:
                 self._settle_as(node, value)
         elif isinstance(expr, SchedulerExpression):
@@ -609,7 +612,7 @@ class Engine:
             self.note_use(node.parent, task.code)
             outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
         except Exception as error:
-            node.reject(_without_engine_frames(error))
+            node.reject(_at_place(error, node))
             return
         if isinstance(outcome, Promise):
             node.sources_in = [outcome]
@@ -623,10 +626,14 @@ class Engine:
 
     def settle_as_promised(self, node: OperatorEvaluation, promise: Promise[Any]) -> None:
         """Settle the evaluation of a scheduler task as the promise that it returned."""
-        if promise._error is not None:
-            node.reject(promise._error)
-        else:
+        error = promise._error
+        if error is None:
             self._settle_as(node, promise._value)
+            return
+        frames = error.__traceback__
+        if frames is not None and is_engine_file(frames.tb_frame.f_code.co_filename):
+            _at_place(error, node)  # The task's own, raised in a callback.
+        node.reject(error)
 
     def note_use(self, job: Job | None, code: TaskCode) -> None:
         """Take note that what a job comes to depends on a task that is none of its children.
@@ -653,7 +660,7 @@ class Engine:
         try:
             value = self._substitute(node.whole, node.parent)
         except Exception as error:
-            node.reject(_without_engine_frames(error))
+            node.reject(_at_place(error, node))
         else:
             node.fulfil(value)
 
@@ -926,7 +933,9 @@ class Engine:
         except HashError as error:
             self._fail(job, error)
             return
-        if job.upstreams is not None and job.handles is None and job.options.retries:
+        options = job.options
+        assert options is not None
+        if options.retries and job.upstreams is not None and job.handles is None:
             _keep_arguments(job)
         self._acquire(job)
 
@@ -1197,8 +1206,14 @@ class _Refused(Notice):
         engine.refused(job, self._error)
 
 
-def _without_engine_frames(error: BaseException) -> BaseException:
-    """Drop the engine's own frame from the traceback of an error that it caught."""
-    if error.__traceback__ is not None:
+def _at_place(error: BaseException, node: Evaluation) -> BaseException:
+    """Return an error from evaluating what is no job, with a note that says where it was."""
+    if error.__traceback__ is not None:  # Without the engine's own frame, which caught it.
         error.__traceback__ = error.__traceback__.tb_next
+    shown = format_expr(node.whole if isinstance(node, NestedEvaluation) else node.expr)
+    if len(shown) > _MAX_SHOWN_EXPR:
+        shown = shown[:_MAX_SHOWN_EXPR] + "…"
+    parent = node.parent
+    where = f", in {parent.task_name}" if parent is not None and parent.task is not None else ""
+    add_note(error, f"while evaluating {shown}{where}")
     return error

@@ -239,6 +239,18 @@ def unpicklable(name: str, message: str) -> ResultError:
     return ResultError(f"{name}: {message} (the error itself could not be pickled)")
 
 
+def add_note(error: BaseException, note: str) -> None:
+    """Add a line to an error that tracebacks show below it, once.
+
+    Python 3.11 calls this `BaseException.add_note`; where Python does not show notes, ours do.
+    """
+    notes = getattr(error, "__notes__", None)
+    if not isinstance(notes, list):
+        notes = error.__notes__ = []  # type: ignore[attr-defined]
+    if note not in notes:
+        notes.append(note)
+
+
 def shorten(value: object) -> str:
     """Return how a value looks in an error's line: its repr, without the middle of a long one.
 

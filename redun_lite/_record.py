@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
@@ -112,6 +113,8 @@ def format_traceback(error: BaseException) -> str:
     lines = list(formatted.format())
     if not formatted.stack and formatted.__cause__ is None and formatted.__context__ is None:
         lines = list(formatted.format_exception_only())
+    if sys.version_info < (3, 11):
+        lines += [f"{note}\n" for note in getattr(error, "__notes__", ())]
     return "".join(lines)
 
 

@@ -1084,7 +1084,7 @@ def test_tags_may_be_applied_one_in_another(lab):
 )
 @pytest.mark.parametrize("kind", ["tags", "job_tags", "execution_tags"])
 def test_a_tag_that_is_none_is_one_line(kind, tags, message):
-    with pytest.raises(TaskError, match=rf"^apply_tags: {message}$"):
+    with pytest.raises(TaskError, match=rf"^apply_tags: {message}\nwhile evaluating "):
         run(apply_tags(1, **{kind: tags}))
 
 

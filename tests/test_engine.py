@@ -19,6 +19,8 @@ from redun_lite import (
     Scheduler,
     Value,
     ValueExpression,
+    catch,
+    cond,
     get_task_registry,
     scheduler_task,
     task,
@@ -34,7 +36,7 @@ from redun_lite._errors import (
 )
 from redun_lite._expr import TaskExpression
 from redun_lite._job import Reporter
-from redun_lite._record import is_engine_file
+from redun_lite._record import format_traceback, is_engine_file
 
 redun_namespace = "test_engine"
 
@@ -810,6 +812,51 @@ def test_the_traceback_shows_the_frames_of_tasks_and_none_of_the_engine():
     engine = [frame.name for frame in frames if is_engine_file(frame.filename)]
     assert engine == ([] if sys.version_info >= (3, 11) else ["run"])
     assert [frame.name for frame in frames][-2:] == ["broken", "helper"]
+
+
+@task
+def rows():
+    return {"names": [1]}
+
+
+@task
+def missing_row():
+    return ident(rows()["value"])
+
+
+@task
+def no_such_condition():
+    return cond(rows()["names"][1:], "some")
+
+
+@pytest.mark.parametrize(
+    ("expr", "note"),
+    [
+        (missing_row(), "while evaluating test_engine.rows()['value'], in test_engine.missing_row"),
+        (rows() + 1, "while evaluating test_engine.rows() + 1"),
+        (
+            no_such_condition(),
+            "while evaluating redun_lite.cond(test_engine.rows()['names'][1:], 'some'), "
+            "in test_engine.no_such_condition",
+        ),
+        ({ident([1])}, "while evaluating {test_engine.ident([1])}"),
+    ],
+)
+def test_an_error_in_an_expression_says_which_it_was_and_in_which_task(expr, note):
+    with pytest.raises((KeyError, TypeError, TaskError)) as caught:
+        run(expr)
+    assert caught.value.__notes__ == [note]
+    assert format_traceback(caught.value).endswith(note + "\n")
+
+
+def test_an_error_in_an_expression_is_stored_with_its_note(lab):
+    @task
+    def explain(error):
+        return error.__notes__
+
+    assert lab.run(catch(missing_row(), KeyError, explain)) == [
+        "while evaluating test_engine.rows()['value'], in test_engine.missing_row"
+    ]
 
 
 def test_a_task_that_exits_ends_the_run_as_it_wanted(lab):
