@@ -129,11 +129,11 @@ class _Await(Notice):
             self._thread.cancel(job)
             return
         self._engine, self._job = engine, job
-        engine.awaiting[job] = engine.awaiting.get(job, 0) + 1
+        engine.dispatcher.awaiting[job] = engine.dispatcher.awaiting.get(job, 0) + 1
         engine.evaluate(self._expr, job).add_waiter(self)
 
     def on_settled(self, promise: Promise[Any]) -> None:
-        awaiting = self._engine.awaiting
+        awaiting = self._engine.dispatcher.awaiting
         if awaiting.get(self._job, 0) > 1:
             awaiting[self._job] -= 1
         else:
@@ -159,4 +159,4 @@ class _Cancelled(Notice):
     __slots__ = ()
 
     def deliver(self, engine: Any, job: Job) -> None:
-        engine.cancelled(job)
+        engine.dispatcher.cancelled(job)

@@ -5,25 +5,24 @@ Evaluation is a loop over three queues, and nothing in it recurses:
 * `ready` holds evaluations that have all they waited for; `advance` takes their next step.
 * `lookups` holds jobs whose key is known and whose result may be in the repository; they are
   looked up many at a time, once nothing else is ready.
-* `inbox` is where executors put results, from their own threads.
+* the dispatcher's `inbox` is where executors put results, from their own threads.
 
 All state belongs to the thread that runs the loop, so there are no locks.
 
 A job goes through these steps: its options and arguments are evaluated (`_start`), its key is
-computed and an equal job in this execution is followed instead (`_identify`), the repository is
-asked (`_look_up`), else its function is submitted (`_submit`).  What comes back may hold
-expressions, which are evaluated in the scope of the job (`_reduce`); then it is recorded and its
-promise settles (`_finish`).
+computed (`_identify`) and an equal job in this execution is followed instead (`_share`), the
+repository is asked (`_look_up`), else its function is run (`_submit`, and `_dispatch` from there).
+What comes back may hold expressions, which are evaluated in the scope of the job (`returned`); then
+it is recorded and its promise settles (`_finish`).
 """
 
 from __future__ import annotations
 
 import queue
-import random
 import time
 from collections import deque
 from itertools import islice
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from ._collector import collector
 from ._context import Context
@@ -34,12 +33,12 @@ from ._db import (
     now,
 )
 from ._deadlock import find_deadlock
+from ._dispatch import Dispatcher
 from ._errors import (
     DryRunResult,
     HashError,
     RedunLiteError,
     TaskError,
-    TaskTimeout,
     add_note,
 )
 from ._executor import Executor
@@ -50,12 +49,10 @@ from ._expr import (
     SimpleExpression,
     TaskExpression,
     ValueExpression,
-    dumps_expr,
     expressions_in,
     format_expr,
     is_valid_expr,
     key_of_expr,
-    loads_expr,
 )
 from ._handle import RunHandles
 from ._handled_errors import HandledErrors
@@ -70,27 +67,23 @@ from ._job import (
     Job,
     JobInfo,
     NestedEvaluation,
-    Notice,
     OperatorEvaluation,
     Reporter,
     Stage,
     TaskEvaluation,
 )
-from ._limits import Limits
 from ._options import (
     CONTEXT_OPTION,
     CacheCheckValid,
     CacheResult,
     CacheScope,
-    TaskOptions,
     holds_expressions,
 )
 from ._promise import Promise, Resumable
 from ._record import ErrorValue, ScriptResult, has_hooks, is_engine_file, load_value
-from ._recorder import Recorder
+from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
-from ._timers import Timers
 from ._value import get_type_registry, map_nested, own_containers
 
 _CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW
@@ -99,26 +92,9 @@ _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
-MAX_RETRY_DELAY = 300.0
-"""Most seconds between two attempts at a job."""
-
-_JITTER = 0.25  # How far, as a part of it, the delay before a retry may be off in both directions.
 _NO_KEY = bytes(20)  # In place of that of an argument that does not count.
 _MAX_SHOWN_EXPR = 200  # Characters of an expression in the note on an error.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
-
-
-class PartOf(NamedTuple):
-    """What an execution is a part of, in the same repository."""
-
-    execution_id: int
-    """Row id of the whole, which is no part of any other."""
-    uuid: str
-    """UUID of the whole."""
-    parent_job: int
-    """Row id of the job that it belongs to."""
-    job_id: str
-    """How people call that job."""
 
 
 class Engine:
@@ -173,18 +149,11 @@ class Engine:
         self.repository = repository
         self.ready: deque[Resumable] = deque()
         self.lookups: list[Job] = []
-        self.inbox: queue.SimpleQueue[tuple[Job | None, Any, BaseException | None]] = (
-            queue.SimpleQueue()
-        )
-        self.counts: dict[str, int] = dict.fromkeys((RUNNING, DONE, CACHED, FAILED, CANCELLED), 0)
-        self.open: dict[Job, None] = {}  # Started and not ended, the oldest first.
+        self._ended: dict[str, int] = dict.fromkeys((DONE, CACHED, FAILED, CANCELLED), 0)
         self.would_run: list[Job] = []
         self.failed: list[Job] = []
         self.total = 0
         self.started = time.monotonic()
-        self._executor_of = executor_of
-        self._executors: dict[str, Executor] = {}
-        self._limits: Limits[Job] = Limits(limits)
         self._cache = cache
         self._dryrun = dryrun
         self._overrides = overrides or {}
@@ -192,13 +161,12 @@ class Engine:
         self._reporter = reporter
         self._scheduler = scheduler
         self.execution_uuid = execution_uuid
-        self.recorder = Recorder(
-            repository,
-            dryrun,
-            execution_uuid,
-            execution_uuid if part_of is None else part_of.uuid,
-            execution_uuid if part_of is None else part_of.job_id,
-        )
+        self.recorder = Recorder(repository, dryrun, execution_uuid, part_of)
+        self.dispatcher = Dispatcher(self, executor_of, limits, self.recorder, reporter)
+        self.open = self.dispatcher.open
+        # Straight to where they lead: executors call these once a job.
+        self.complete = self.dispatcher.complete
+        self.began = self.dispatcher.began
         self.exported = exported
         self.used: dict[bytes, TaskCode] = {}  # Tasks that took part outside any job, by key.
         self.single: Any = None  # What is evaluated, as what a job has returned is.
@@ -209,31 +177,31 @@ class Engine:
         self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
         self._current_tasks: frozenset[bytes] = frozenset()
         self._registry_version = -1
-        self._in_flight = 0
-        self._interrupted = False
-        self._timers = Timers()
-        self._paused = 0  # Jobs that wait for their next attempt.
-        self.awaiting: dict[Job, int] = {}  # Async jobs, and how many values they wait for.
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
         self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
         self.handled_errors = HandledErrors(repository, cache, not dryrun)
 
-    # From other threads
-
-    def complete(self, job: Job, result: Any, error: BaseException | None) -> None:
-        """Take note, from any thread, of how the function of a job came out."""
-        self.inbox.put((job, result, error))
-
-    def began(self, job: Job) -> None:
-        """Take note, from any thread, that the function of a job begins."""
-        self.inbox.put((job, _Began(time.monotonic()), None))
+    # The loop
 
     def interrupt(self) -> None:
-        """Stop submitting jobs, and end once those that run have ended."""
-        self._interrupted = True
-        self.inbox.put((None, None, None))
+        """Stop submitting jobs, from any thread, and end once those that run have ended."""
+        self.dispatcher.is_interrupted = True
+        self.dispatcher.wake()
 
-    # The loop
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether nothing more is to start."""
+        return self.dispatcher.is_interrupted
+
+    @property
+    def running(self) -> int:
+        """How many jobs are on executors."""
+        return self.dispatcher.in_flight
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many jobs run, and how many have ended with each status."""
+        return {RUNNING: self.running, **self._ended}
 
     @property
     def elapsed(self) -> float:
@@ -255,11 +223,11 @@ class Engine:
         try:
             root = self.evaluate_nested(value, None)
             self._loop(root)
-            while self.forked and root.is_fulfilled and not self._interrupted:
+            while self.forked and root.is_fulfilled and not self.is_interrupted:
                 self._loop(self.forked[0])
                 if self.forked[0].is_settled:
                     self.forked.popleft()
-            if not root.is_settled or root.is_rejected or self._interrupted or self._in_flight:
+            if not root.is_fulfilled or self.is_interrupted or self.running:
                 self._drain()
         finally:
             collector.run_ends()
@@ -270,33 +238,37 @@ class Engine:
 
     def _loop(self, root: Promise[Any]) -> None:
         ready = self.ready
-        inbox = self.inbox
         repository = self.repository
-        while not root._settled and not self._interrupted:
+        dispatcher = self.dispatcher
+        inbox = dispatcher.inbox
+        timers = dispatcher.timers
+        while not root._settled and not dispatcher.is_interrupted:
             if self._reporter is not None:
                 self._reporter.tick(self)
-                if self._interrupted:  # That may have been asked for just now.
+                if dispatcher.is_interrupted:  # That may have been asked for just now.
                     break
             for _ in range(min(len(ready), _SLICE)):
                 ready.popleft().resume()
             completed = inbox.qsize()
             for _ in range(completed):
-                self._receive(*inbox.get())
+                dispatcher.receive(*inbox.get())
             if self.lookups and (not ready or len(self.lookups) >= _SLICE):
                 self._look_up()
-            if self._timers:
-                self._timers.fire()
+            if timers:
+                timers.fire()
             if repository.is_flush_due:
                 self._flush()
             if ready or completed or self.lookups:
                 continue
-            if root._settled or self._interrupted:
+            if root._settled or dispatcher.is_interrupted:
                 break
-            if self._in_flight <= len(self.awaiting) and not self._paused:
-                if self._dryrun and not self._in_flight:
+            if dispatcher.in_flight <= len(dispatcher.awaiting) and not dispatcher.paused:
+                if self._dryrun and not dispatcher.in_flight:
                     self._raise_dry_run()
                 # Async jobs that wait may wait for something else besides: then none is found.
-                error = find_deadlock(root, self._scope, self.awaiting, self._in_flight > 0)
+                error = find_deadlock(
+                    root, self._scope, dispatcher.awaiting, dispatcher.in_flight > 0
+                )
                 if error is not None:
                     root.reject(error)
                     break
@@ -304,56 +276,34 @@ class Engine:
 
     def _wait(self) -> None:
         """Sleep until an executor has something to say; commit if that is not at once."""
+        dispatcher = self.dispatcher
+        timers = dispatcher.timers
         timeout = _PAUSE
         while True:
-            if self._timers:
-                timeout = min(timeout, self._timers.seconds_left)
+            if timers:
+                timeout = min(timeout, timers.seconds_left)
             try:
-                self._receive(*self.inbox.get(timeout=timeout))
+                dispatcher.receive(*dispatcher.inbox.get(timeout=timeout))
                 return
             except queue.Empty:
-                if self._timers and self._timers.fire():
+                if timers and timers.fire():
                     return
                 self._flush()
                 if self._reporter is not None:
                     self._reporter.tick(self)
                 timeout = FLUSH_INTERVAL if self._reporter is None else self._reporter.interval
 
-    def _receive(self, job: Job | None, result: Any, error: BaseException | None) -> None:
-        if job is None or job.stage != _RUN or job.evaluation._settled:
-            if isinstance(result, Notice) and job is not None:
-                result.refuse()
-            return  # A wake-up, a job that came back twice, or one that was given up.
-        if isinstance(result, Notice):
-            result.deliver(self, job)
-            return
-        self._leave_executor(job)
-        if error is not None:
-            self._end_attempt(job, error)
-        else:
-            if job.attempt > 1:
-                self.recorder.record_attempt(job, None)
-            self._reduce(job, result)
-
-    def _leave_executor(self, job: Job) -> None:
-        """Count a job as no longer running, and give back its units of resources."""
-        self._in_flight -= 1
-        self.counts[RUNNING] -= 1
-        self.awaiting.pop(job, None)
-        if job.timer is not None:
-            self._timers.cancel(job.timer)
-            job.timer = None
-        options = job.options
-        assert options is not None
-        if options.limits:
-            self._limits.release(options.limits)
-            if not self._interrupted:
-                for waiting in self._limits.startable():
-                    self._launch(waiting)
+    def _drain(self) -> None:
+        """Let the jobs that run come to their end, and record them; start no others."""
+        self.dispatcher.withdraw()
+        if self._reporter is not None and self.running:
+            self._reporter.draining(self)
+        while self.running:
+            self._wait()
 
     def wants(self, job: Job) -> bool:
         """Say, in any thread, whether a job that runs is still waited for, and may start others."""
-        return not self._interrupted and job.stage == _RUN and job.status is RUNNING
+        return not self.is_interrupted and job.stage == _RUN and job.status is RUNNING
 
     def arguments_below(self, job: Job) -> dict[str, Any]:
         """Return the arguments for `Scheduler.run` by which another engine goes on below a job."""
@@ -364,126 +314,21 @@ class Engine:
             "exported": job.exported,
         }
 
-    def cancelled(self, job: Job) -> None:
-        """Take note that a job was cancelled while it ran."""
-        self._leave_executor(job)
-        job.stage = _PAUSED
-
-    @property
-    def is_interrupted(self) -> bool:
-        """Whether nothing more is to start."""
-        return self._interrupted
-
-    # Time limits
-
-    def start_timeout(self, job: Job, moment: float) -> None:
-        """Measure the time that a job may take from a moment on."""
-        assert job.options is not None
-        if job.options.timeout is not None and job.timer is None:
-            job.timer = self._timers.set(moment + job.options.timeout, self._time_out, job)
-
-    def _time_out(self, job: Job) -> None:
-        """Give up a job that has run for too long."""
-        options = job.options
-        if job.stage != _RUN or job.evaluation._settled or options is None:
-            return
-        fate = self._executors[options.executor].abandon(job)
-        job.stage = _PAUSED
-        self._leave_executor(job)
-        limit = f"{options.timeout:g} s"
-        self._end_attempt(
-            job, TaskTimeout(f"{job.task_name} took longer than its timeout of {limit}: {fate}")
-        )
-
-    # Attempts
-
-    def _end_attempt(self, job: Job, error: BaseException) -> None:
-        """Try a failed job again, if its options say so; else fail it."""
-        options = job.options
-        assert options is not None
-        again = (
-            job.attempt <= options.retries
-            and not self._interrupted
-            and isinstance(error, options.retry_on)
-        )
-        if again or job.attempt > 1:
-            self.recorder.record_attempt(job, error)
-        if not again:
-            self._fail_run(job, error)
-            return
-        delay = _retry_delay(options, job.attempt) * random.uniform(1 - _JITTER, 1 + _JITTER)
-        if self._reporter is not None:
-            self._reporter.job_retried(job, error, delay)
-        del self.open[job]
-        job.stage = _PAUSED
-        job = job.next_attempt()
-        self.open[job] = None
-        self._paused += 1
-        self._timers.set(time.monotonic() + delay, self._try_again, job)
-
-    def _try_again(self, job: Job) -> None:
-        self._paused -= 1
-        if self._interrupted:
-            return
-        try:
-            if job.packed is not None:
-                job.values = loads_expr(job.packed)
-        except Exception as error:  # Its class may have hooks that raise anything.
-            self._fail(job, error)
-            return
-        self._acquire(job)
-
-    def _fail_run(self, job: Job, error: BaseException) -> None:
-        """Fail a job whose own function raised."""
-        self.handled_errors.note_raised(job, error)
-        self._fail(job, error)
-
-    def _drain(self) -> None:
-        """Let the jobs that run come to their end, and record them; start no others."""
-        self._interrupted = True
-        self._withdraw()
-        for job in list(self.awaiting):
-            assert job.options is not None
-            self._executors[job.options.executor].abandon(job)
-        for job in self.open:
-            if job.stage == _RUN and job.task is not None and job.task.evaluates_within:
-                assert job.options is not None
-                self._executors[job.options.executor].interrupt(job)
-        if self._reporter is not None and self._in_flight:
-            self._reporter.draining(self)
-        while self._in_flight:
-            self._wait()
-
-    def _withdraw(self) -> None:
-        """Take back the jobs that executors have not begun."""
-        for executor in self._executors.values():
-            for job in executor.withdraw():
-                if job.run is not self:
-                    _hand_over(job, executor)  # It belongs to another run on the same executor.
-                    continue
-                self._in_flight -= 1
-                self.counts[RUNNING] -= 1
-                job.stage = 0
-                if not job.shown and job.attempt == 1:  # Else something of it is recorded.
-                    del self.open[job]
-
     def _end(self) -> None:
         """Record what became of jobs that have not ended."""
         for job in self.open:
             job.status = CANCELLED
-            self.counts[CANCELLED] += 1
+            self._ended[CANCELLED] += 1
             if not self._dryrun and _has_returned_calls(job):
                 self.recorder.record_unfinished_call(job, has_returned=True)
             self.recorder.record_job(job, now())
-        self.counts[RUNNING] = 0
         # All these lead back to the engine: cut, they are freed now and not when the garbage
         # collector comes by.
-        self.open.clear()
+        self.dispatcher.clear()
         self.ready.clear()
         self._scope.clear()
         self._equal.clear()
         self.single = None
-        self._timers.clear()
         self.handled_errors.clear()
 
     def _flush(self) -> None:
@@ -567,7 +412,7 @@ class Engine:
                 job.leader = None
                 self._share(job)
             elif node.failure is not None:
-                self._fail(job, node.failure)
+                self.fail(job, node.failure)
             elif job.stage == _IDENTIFY:
                 self._identify(job)
             elif job.stage == _CONTEXT:
@@ -681,7 +526,7 @@ class Engine:
                 return
             self._set_options(job, task, expr)
         except RedunLiteError as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
         job.stage = _IDENTIFY
         if not is_flat(values):
@@ -714,10 +559,10 @@ class Engine:
             self._set_options(job, task, expr)
             job.given = task.parameters.given(expr.args, expr.kwargs)
         except HashError as error:
-            self._fail(job, error.within(f"context of {job.task_name}"))
+            self.fail(job, error.within(f"context of {job.task_name}"))
             return
         except Exception as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
         job.stage = _IDENTIFY
         job.upstreams = [
@@ -768,10 +613,10 @@ class Engine:
                     values = self._settled_arguments(job)
                 job.values = values = get_type_registry().preprocess(values, {"job": job})
         except RecursionError:
-            self._fail(job, TaskError(f"an argument of {job.task_name} is nested too deeply"))
+            self.fail(job, TaskError(f"an argument of {job.task_name} is nested too deeply"))
             return
         except Exception as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
         options = job.options
         assert options is not None
@@ -782,7 +627,7 @@ class Engine:
                 else self._argument_keys(job, values)
             )
         except HashError as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
         if options.config_args:
             keys = [
@@ -847,7 +692,7 @@ class Engine:
         job.leader = leader
         job.evaluation.call = leader.call
         if leader._error is not None:
-            self._fail(job, leader._error)
+            self.fail(job, leader._error)
             return
         job.status = CACHED
         job.started = job.ended = now()
@@ -883,7 +728,7 @@ class Engine:
                 job.cached = cached
                 job.status = CACHED
                 self.open[job] = None
-                self._reduce(job, single)
+                self.returned(job, single)
                 return True
         return False
 
@@ -922,7 +767,7 @@ class Engine:
         """Start the function of a job, or let it wait for the resources it needs."""
         handled = self.handled_errors.error_for(job)
         if handled is not None:
-            self._fail(job, handled)
+            self.fail(job, handled)
             return
         if self._dryrun:
             self.would_run.append(job)
@@ -931,64 +776,20 @@ class Engine:
             # Before the function runs, for it may change them, or fail to be stored.
             job.records = self.recorder.argument_records(job)
         except HashError as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
-        options = job.options
-        assert options is not None
-        if options.retries and job.upstreams is not None and job.handles is None:
-            _keep_arguments(job)
-        self._acquire(job)
+        self.dispatcher.submit(job)
 
-    def _acquire(self, job: Job) -> None:
-        """Start the function of a job, or let it wait for the resources it needs."""
-        options = job.options
-        assert options is not None
-        if options.limits:
-            try:
-                if not self._limits.acquire(job, options.limits, options.priority):
-                    return
-            except TaskError as error:
-                self._fail(job, TaskError(f"task {job.task_name}: {error}"))
-                return
-        self._launch(job)
-
-    def _launch(self, job: Job) -> None:
-        task = job.task
-        options = job.options
-        assert task is not None and options is not None
+    def prepare(self, job: Job) -> None:
+        """Set what the function of a job is called with; it is about to be."""
         values = job.values
         if job.upstreams is not None:
             # The function may change what it is given, which others are given as well.
             values = own_containers(self._with_job_info(job))
-        job.args, job.kwargs = task.parameters.call_arguments(values)
+        assert job.task is not None
+        job.args, job.kwargs = job.task.parameters.call_arguments(values)
         if job.handles is not None:
             self.handles.job_starts(job, self.repository)
-        job.status = RUNNING
-        job.stage = _RUN
-        job.started = now()
-        self.open[job] = None
-        self.counts[RUNNING] += 1
-        self._in_flight += 1
-        if self._reporter is not None:
-            self._reporter.job_started(job)
-        try:
-            executor = self._executors.get(options.executor)
-            if executor is None:
-                executor = self._executor_of(options.executor)
-                executor.start()
-                self._executors[options.executor] = executor
-            if options.timeout is not None and not executor.tells_start:
-                self.start_timeout(job, time.monotonic())
-            _hand_over(job, executor)
-        except RedunLiteError as error:
-            self.inbox.put((job, _Refused(error), None))
-        except Exception as error:
-            self.inbox.put((job, None, error))
-
-    def refused(self, job: Job, error: BaseException) -> None:
-        """Fail a job that its executor cannot run, which it could not at another time either."""
-        self._leave_executor(job)
-        self._fail_run(job, error)
 
     def _with_job_info(self, job: Job) -> tuple[Any, ...]:
         """Return the arguments of a job, with its particulars where it asks for them."""
@@ -1005,8 +806,8 @@ class Engine:
         )
         return tuple(info if type(value) is JobInfo else value for value in values)
 
-    def _reduce(self, job: Job, result: Any) -> None:
-        """Take the first result of a job, and evaluate the expressions in it."""
+    def returned(self, job: Job, result: Any) -> None:
+        """Take what the function of a job has returned, and evaluate the expressions in it."""
         if type(result) is ScriptResult:
             job.stage = _REDUCE
             job.single = result
@@ -1020,11 +821,11 @@ class Engine:
                     if job.handles is not None:
                         self.handles.job_returned(job, self.repository)
             except Exception as error:
-                self._fail(job, error)
+                self.fail(job, error)
                 return
             job.stage = _REDUCE
             job.single = result
-            if self._interrupted and expressions_in(result):
+            if self.is_interrupted and expressions_in(result):
                 return
             node = job.evaluation
             self._gather(node, result, job)
@@ -1043,7 +844,7 @@ class Engine:
         try:
             value = self._substitute(job.single, job)
         except Exception as error:  # A set that is given a list to hold, for example.
-            self._fail(job, error)
+            self.fail(job, error)
         else:
             self._finish(job, value)
 
@@ -1054,7 +855,7 @@ class Engine:
         try:
             job.evaluation.call = self.recorder.make_call(job, value)
         except RedunLiteError as error:
-            self._fail(job, error)
+            self.fail(job, error)
             return
         if job.status is not CACHED:
             job.status = DONE
@@ -1062,7 +863,7 @@ class Engine:
         self._settle(job, value)
 
     def _settle(self, job: Job, value: Any) -> None:
-        self.counts[job.status] += 1
+        self._ended[job.status] += 1
         self.open.pop(job, None)
         self.recorder.record_job(job, job.ended)
         if self._reporter is not None:
@@ -1071,14 +872,19 @@ class Engine:
         node.job = None
         node.fulfil(value)
 
-    def _fail(self, job: Job, error: BaseException) -> None:
+    def raised(self, job: Job, error: BaseException) -> None:
+        """Fail a job whose own function raised, or could not be run."""
+        self.handled_errors.note_raised(job, error)
+        self.fail(job, error)
+
+    def fail(self, job: Job, error: BaseException) -> None:
         """Record the error of a job and reject its promise."""
         # A job whose function has run has failed anew, even if with an error that it was given.
         is_replayed = job.records is None and self.handled_errors.is_replayed(error)
         job.status = CACHED if is_replayed else FAILED
         job.ended = now()
         job.started = job.started or job.ended
-        self.counts[job.status] += 1
+        self._ended[job.status] += 1
         if not is_replayed and len(self.failed) < _MAX_SHOWN_FAILED:
             self.failed.append(job)
         self.open.pop(job, None)
@@ -1122,39 +928,6 @@ def _has_returned_calls(job: Job) -> bool:
     )
 
 
-def _retry_delay(options: TaskOptions, attempt: int) -> float:
-    """Return the seconds between an attempt and the next, give or take."""
-    if not options.retry_delay:
-        return 0.0
-    try:
-        return min(options.retry_delay * options.retry_backoff ** (attempt - 1), MAX_RETRY_DELAY)
-    except OverflowError:
-        return MAX_RETRY_DELAY
-
-
-def _keep_arguments(job: Job) -> None:
-    """See to it that each attempt at a job gets the objects among its arguments as they came.
-
-    A function may change them before it fails, and one that was given up may still do so.
-    """
-    try:
-        job.packed = dumps_expr(job.values)
-    except HashError:
-        pass  # Some class can be stored in a way of its own only.
-
-
-def _hand_over(job: Job, executor: Executor) -> None:
-    """Let an executor start the function of a job."""
-    task = job.task
-    assert task is not None
-    if task.script:
-        executor.submit_script(job)
-    elif task.is_async:
-        executor.submit_async(job)
-    else:
-        executor.submit(job)
-
-
 class _Invalid:
     """Stands for a recorded value that cannot be used."""
 
@@ -1180,30 +953,6 @@ class _Outcome:
     def resume(self) -> None:
         assert self._promise is not None
         self._engine.settle_as_promised(self._node, self._promise)
-
-
-class _Began(Notice):
-    """The function of a job begins."""
-
-    __slots__ = ("_moment",)
-
-    def __init__(self, moment: float) -> None:
-        self._moment = moment
-
-    def deliver(self, engine: Engine, job: Job) -> None:
-        engine.start_timeout(job, self._moment)
-
-
-class _Refused(Notice):
-    """An executor cannot run a job."""
-
-    __slots__ = ("_error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self._error = error
-
-    def deliver(self, engine: Engine, job: Job) -> None:
-        engine.refused(job, self._error)
 
 
 def _at_place(error: BaseException, node: Evaluation) -> BaseException:

@@ -7,7 +7,7 @@ wants them.  Nothing here waits, and nothing decides.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._db import (
     AttemptRecord,
@@ -35,6 +35,19 @@ Tags = Collection[tuple[str, Any]]
 _UNFINISHED = ErrorValue("redun_lite.Unfinished", "the job has not ended", "")
 
 
+class PartOf(NamedTuple):
+    """What an execution is a part of, in the same repository."""
+
+    execution_id: int
+    """Row id of the whole, which is no part of any other."""
+    uuid: str
+    """UUID of the whole."""
+    parent_job: int
+    """Row id of the job that it belongs to."""
+    job_id: str
+    """How people call that job."""
+
+
 class Recorder:
     """Records one execution.
 
@@ -46,10 +59,13 @@ class Recorder:
         Whether to record nothing.
     execution_uuid
         UUID of the execution.
+    part_of
+        What the execution is a part of, if it is none of its own.
+
+    Attributes
+    ----------
     whole_uuid
         UUID of the execution that this one is a part of, else its own.
-    around
-        Id of what is tagged where no job is: the job that this is a part of, or the execution.
     """
 
     def __init__(
@@ -57,14 +73,14 @@ class Recorder:
         repository: Repository,
         dryrun: bool,
         execution_uuid: str,
-        whole_uuid: str,
-        around: str,
+        part_of: PartOf | None,
     ) -> None:
         self.repository = repository
         self._dryrun = dryrun
         self._execution_uuid = execution_uuid
-        self.whole_uuid = whole_uuid
-        self._around = around
+        self.whole_uuid = execution_uuid if part_of is None else part_of.uuid
+        # What is tagged where no job is.
+        self._outside = execution_uuid if part_of is None else part_of.job_id
         self._leaf_sets: dict[bytes, TaskSet] = {}
         self._used_sets: dict[bytes, TaskSet] = {}
 
@@ -113,7 +129,7 @@ class Recorder:
             self.repository.record_value(self._value_record(key, value))
             for name, content in tags:
                 record(key.hex(), name, content)
-        entity = self.job_id(job) if job is not None and job.number else self._around
+        entity = self.job_id(job) if job is not None and job.number else self._outside
         for name, content in job_tags:
             record(entity, name, content)
         for name, content in execution_tags:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ._config import Config
 from ._db import Repository, now
-from ._engine import Engine, PartOf
+from ._engine import Engine
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
@@ -26,6 +26,7 @@ from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._merged import merged
 from ._plugins import backend_class, filesystem_class
 from ._record import show_remote_traceback, trim_traceback
+from ._recorder import PartOf
 
 if TYPE_CHECKING:
     from ._async import EventLoopThread

@@ -27,12 +27,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._config import CONFIG_FILE, Config
 from ._db import MEMORY, Repository
-from ._engine import PartOf
 from ._errors import ConfigError, ExecutorError, TaskError
 from ._expr import Expression, SchedulerExpression, TaskExpression, format_expr, topological_order
 from ._hash import key_of
 from ._job import Notice, Reporter, current
 from ._options import CacheCheckValid, check_option_names
+from ._recorder import PartOf
 from ._scheduler import Scheduler
 from ._schema import JOB_NUMBER_BITS
 from ._task import (
@@ -514,6 +514,6 @@ class _Cancelled(Notice):
 
     def deliver(self, engine: Engine, job: Job) -> None:
         if engine.is_interrupted:
-            engine.cancelled(job)
+            engine.dispatcher.cancelled(job)
         else:
             engine.complete(job, None, KeyboardInterrupt())

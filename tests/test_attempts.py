@@ -11,7 +11,7 @@ import pytest
 from support import Lab, SteeredExecutor, note, notes, python
 
 from redun_lite import Config, File, Handle, Scheduler, catch, get_context, no_prov, task
-from redun_lite._engine import MAX_RETRY_DELAY
+from redun_lite._dispatch import MAX_RETRY_DELAY
 from redun_lite._errors import (
     ExecutorError,
     RedunLiteError,
@@ -460,7 +460,7 @@ def test_a_run_that_has_failed_tries_nothing_again(lab, log):
             self.is_draining = True
 
         def tick(self, engine):
-            if self.is_draining and not engine._timers:
+            if self.is_draining and not engine.dispatcher.timers:
                 go_on.set()
 
     @task(version="1")
@@ -766,7 +766,7 @@ def test_time_limits_of_ended_jobs_keep_nothing_alive(lab):
 
     class Look(Reporter):
         def tick(self, engine):
-            kept.append(len(engine._timers._heap))
+            kept.append(len(engine.dispatcher.timers._heap))
 
     lab.run([ident.options(timeout=3600)(i) for i in range(2000)], reporter=Look())
     assert kept[-1] < 1000
@@ -1034,7 +1034,7 @@ def test_a_priority_may_be_lazy_and_exported(log):
         interval = 0.01
 
         def tick(self, engine):
-            if engine._limits.waiting == 3:
+            if engine.dispatcher.limits.waiting == 3:
                 note(gate)
 
     calls = [
@@ -1062,7 +1062,7 @@ def test_a_job_that_is_tried_again_keeps_its_priority(log):
             self.is_again = True
 
         def tick(self, engine):
-            if self.is_again and engine._limits.waiting == 3:
+            if self.is_again and engine.dispatcher.limits.waiting == 3:
                 note(gate)
 
     gate = f"{log.path}.gate"

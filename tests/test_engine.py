@@ -1058,7 +1058,12 @@ class Crowd(SteeredExecutor):
         self.crowds: list[list[Any]] = []
 
     def release(self, engine):
-        if self.held and not engine.ready and not engine.lookups and not engine.inbox.qsize():
+        if (
+            self.held
+            and not engine.ready
+            and not engine.lookups
+            and not engine.dispatcher.inbox.qsize()
+        ):
             self.crowds.append([job.args[0] for job in self.held])
             self.finish_all()
 
