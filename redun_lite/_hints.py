@@ -116,7 +116,7 @@ def describe_type(hint: Any) -> str:
     """
     arguments = typing.get_args(hint)
     origin = typing.get_origin(hint)
-    if hint is NO_HINT or hint is Any:
+    if hint in (NO_HINT, Any, object) or isinstance(hint, typing.TypeVar):
         return "any value"
     if hint is type(None):
         return "none"
@@ -131,8 +131,8 @@ def describe_type(hint: Any) -> str:
         members = [describe_type(argument) for argument in arguments if argument is not ...]
         return f"{kind} of {', '.join(members)}" if members else kind
     if (origin or hint) in _MAPPINGS:
-        of = f" of {describe_type(arguments[0])} to {describe_type(arguments[1])}"
-        return f"dict{of if arguments else ''} (JSON)"
+        inside = " to ".join(map(describe_type, arguments)).replace(" (JSON)", "")
+        return f"dict of {inside} (JSON)" if inside else "dict (JSON)"
     if hasattr(hint, "__supertype__"):
         return describe_type(hint.__supertype__)
     if isinstance(hint, type):

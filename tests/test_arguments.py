@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import collections.abc
+import contextlib
 import dataclasses
 import datetime
 import decimal
@@ -186,6 +189,51 @@ def test_text_becomes_a_value_of_the_type(hint, text, value):
 def test_text_that_does_not_fit_the_type_is_refused(hint, text):
     with pytest.raises(ValueError):  # noqa: PT011
         from_text(hint, text)
+
+
+CONTAINERS = (dict, list, tuple, set, frozenset, type)
+GENERIC_HINTS = [
+    *CONTAINERS,
+    *(getattr(typing, name) for name in typing.__all__),
+    *(getattr(collections.abc, name) for name in collections.abc.__all__),
+    *(getattr(collections, name) for name in collections.__all__),
+]
+
+
+@pytest.mark.parametrize("hint", GENERIC_HINTS, ids=str)
+def test_every_hint_of_the_standard_library_has_a_name_and_takes_or_refuses_text(hint):
+    hints = [hint, Optional[Literal["x"]]]
+    for make in (lambda h: h[int], lambda h: h[str, int], lambda h: Optional[h], lambda h: list[h]):
+        try:
+            hints.append(make(hint))
+        except Exception:  # Not all can be written so.
+            continue
+    for each in hints:
+        assert describe_type(each)
+
+        def f(x):
+            pass
+
+        f.__annotations__["x"] = each
+        for text in ('{"lr": 1}', "[1]", "x"):
+            with contextlib.suppress(ArgumentError):
+                parse(f, "--x", text)
+
+
+@pytest.mark.parametrize(
+    ("hint", "name"),
+    [
+        (dict, "dict (JSON)"),
+        (typing.Dict, "dict (JSON)"),  # noqa: UP006
+        (Mapping, "dict (JSON)"),
+        (Optional[dict], "dict (JSON) or none"),
+        (list[dict], "list of dict (JSON)"),
+        (dict[str, dict], "dict of str to dict (JSON)"),
+        (T, "any value"),
+    ],
+)
+def test_a_hint_without_members_is_named(hint, name):
+    assert describe_type(hint) == name
 
 
 def test_files_and_other_values_parse_themselves():
