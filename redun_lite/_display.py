@@ -16,11 +16,33 @@ from ._job import CACHED, CANCELLED, DONE, FAILED, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 KILLED = "KILLED"
 """Shown in place of RUNNING for what a process that is gone left behind."""
 
+RETRY = "RETRY"
+"""Shown of an attempt that failed and is repeated."""
+
+SCRIPT_TASK = "redun_lite.script"
+"""The task that `script()` calls."""
+
 _MAX_TASKS = 40  # Rows of the table of jobs.
+_LEAST_CALL = 24  # Columns that a call gets, however deep in a tree it is.
+_MAX_NEAREST = 4  # Jobs of a chain of callers that are shown, besides the first.
+_NOTE_INDENT = 10  # Columns before what is noted below a job: the id is above.
+_LEAST_COLUMNS = 40  # A terminal is not taken for narrower.
+
+# Arguments of a script that say nothing, by the text that they have then; `files` follows from
+# `inputs` in any case.
+_UNTOLD_OF_SCRIPTS = {
+    "inputs": ("()", "[]"),
+    "outputs": ("StagingFile(local=-, remote=-)",),
+    "tempdir": ("False",),
+    "as_mount": ("False",),
+}
 
 
 # Text
@@ -53,10 +75,10 @@ def clip(text: str, width: int) -> str:
     >>> clip("a long story", 8)
     'a long …'
     """
-    if text.isascii():
-        return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
     if _columns(text) <= width:
         return text
+    if text.isascii():
+        return text[: max(width - 1, 0)] + "…"
     end = used = 0
     for end, char in enumerate(text):  # noqa: B007
         used += _columns(char)
@@ -66,11 +88,28 @@ def clip(text: str, width: int) -> str:
 
 
 def _columns(text: str) -> int:
+    if text.isascii():
+        return len(text)
     from unicodedata import combining, east_asian_width
 
     return sum(
         0 if combining(char) else 2 if east_asian_width(char) in "WF" else 1 for char in text
     )
+
+
+def terminal_width(stream: IO[str]) -> int | None:
+    """Return the columns of the terminal that a stream is on; None if it is on none.
+
+    The environment's COLUMNS wins, as it does for others.
+    """
+    if not stream.isatty():
+        return None
+    columns = 0
+    try:
+        columns = int(os.environ.get("COLUMNS") or os.get_terminal_size(stream.fileno()).columns)
+    except (OSError, ValueError):
+        pass
+    return max(columns, _LEAST_COLUMNS) if columns > 0 else 80
 
 
 def format_count(number: int) -> str:
@@ -131,6 +170,7 @@ _COLOURS = {
     CACHED: "36",
     FAILED: "1;31",
     RUNNING: "33",
+    RETRY: "33",
     CANCELLED: "35",
     KILLED: "1;35",
     "title": "1",
@@ -175,7 +215,7 @@ def format_job_id(execution_uuid: str, number: int) -> str:
 
 
 def format_call(task_name: str, arguments: Iterable[tuple[str, str]] | None) -> str:
-    """Return a call as one line.
+    """Return a call as one line, of a script without what goes without saying.
 
     Parameters
     ----------
@@ -189,8 +229,14 @@ def format_call(task_name: str, arguments: Iterable[tuple[str, str]] | None) -> 
     """
     if arguments is None:
         return f"{one_line(task_name)}(…)"
+    if task_name == SCRIPT_TASK:
+        arguments = (pair for pair in arguments if not _goes_without_saying(*pair))
     inside = ", ".join(f"{one_line(name)}={text}" for name, text in arguments)
     return f"{one_line(task_name)}({inside})"
+
+
+def _goes_without_saying(name: str, text: str) -> bool:
+    return name == "files" or text in _UNTOLD_OF_SCRIPTS.get(name, ())
 
 
 def format_job_line(
@@ -201,6 +247,8 @@ def format_job_line(
     depth: int = 0,
     id_width: int = 12,
     palette: Palette = PLAIN,
+    note: str = "",
+    width: int | None = None,
 ) -> str:
     """Return the line of a job: how it stands, its id, how long it took, what it calls.
 
@@ -212,6 +260,10 @@ def format_job_line(
         How long it took, where that is known and worth saying.
     depth
         Its level in a tree of jobs.
+    note
+        What else there is to say: its error, for example.
+    width
+        Columns to fit into; a note that does not is put below, on a line of its own.
 
     Examples
     --------
@@ -219,10 +271,31 @@ def format_job_line(
     'DONE      5c1f9a3e-2     250 ms  add(a=1, b=2)'
     """
     duration = "" if seconds is None else format_duration(seconds)
-    return (
-        f"{palette.paint(f'{status:<9}', status)} {job_id:<{id_width}} {duration:>8}  "
-        f"{'  ' * depth}{call}"
-    )
+    told = f"{job_id:<{id_width}} {duration:>8}  "
+    indent = 2 * depth
+    gap = "  "
+    if width is not None:
+        room = width - len(told) - 10
+        indent = max(min(indent, room - _LEAST_CALL), 0)
+        room -= indent
+        if note and _columns(call) + 2 + _columns(note) > room:
+            gap = "\n" + " " * _NOTE_INDENT
+            note = clip(note, width - _NOTE_INDENT)
+        call = clip(call, room)
+    head = palette.paint(f"{status:<9}", status)
+    below = gap + palette.paint(note, status) if note else ""
+    return f"{head} {told}{' ' * indent}{call}{below}"
+
+
+def ends_of(chain: Sequence[T]) -> list[T]:
+    """Return what is shown of a chain of callers: the nearest, and the one it began with.
+
+    >>> ends_of("abcdefgh")
+    ['a', 'b', 'c', 'd', 'h']
+    """
+    if len(chain) <= _MAX_NEAREST + 2:  # Else a line would say that one line is left out.
+        return list(chain)
+    return [*chain[:_MAX_NEAREST], chain[-1]]
 
 
 def format_table(

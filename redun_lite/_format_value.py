@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ._display import clip, format_count, format_size, one_line
 from ._expr import Expression, format_expr
+from ._file import Staging
 from ._safe_load import DICT, FROZENSET, SET, Composite, Global, NodeRef, load_safely
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ VALUE_LENGTH = 60
 
 _MAX_DEPTH = 6  # Levels of nesting that are shown.
 _MAX_TEXT = 5_000  # Characters of a string that are looked at.
+_MAX_LINE = 500  # Characters of an error's line.
 _MAX_BITS = 10_000  # Writing out longer integers takes time that grows with their square.
 _MAX_ELEMENTS = 30  # Lines that a value may take.
 
@@ -49,6 +51,17 @@ def format_value(value: Any, limit: int = VALUE_LENGTH) -> str:
         return _format(value, limit)
     except Exception:  # Objects have a `__repr__` of their own, which may raise anything.
         return _unshown(type(value).__name__, "cannot be shown")
+
+
+def format_error(class_name: str, message: str) -> str:
+    """Return an error as one line: its class, and the first line of what it says.
+
+    >>> format_error("builtins.ValueError", "the sample is empty\\nsee sample.txt")
+    'ValueError: the sample is empty'
+    """
+    first = next((line for line in message.splitlines() if line.strip()), "")
+    name = class_name.rpartition(".")[2]
+    return clip(one_line(f"{name}: {first.strip()}" if first else name), _MAX_LINE)
 
 
 def format_stored(type_name: str, size: int, data: bytes | None, limit: int = VALUE_LENGTH) -> str:
@@ -131,6 +144,8 @@ def _pieces(value: Any, depth: int) -> Iterator[str]:
         yield from _node_pieces(value.node, depth - 1)
     elif isinstance(value, Expression):
         yield format_expr(value)
+    elif isinstance(value, Staging):
+        yield f"{cls.__name__}(local={value.local.path}, remote={value.remote.path})"
     else:
         opening, elements, closing = _elements(value, depth)
         if elements is None:

@@ -17,9 +17,10 @@ import threading
 import time
 from collections import deque
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, Callable, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from ._display import (
+    RETRY,
     Palette,
     clip,
     format_call,
@@ -28,11 +29,12 @@ from ._display import (
     format_job_id,
     format_job_line,
     format_job_table,
-    one_line,
+    terminal_width,
     use_colour,
 )
-from ._format_value import format_value
-from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter
+from ._format_value import format_error, format_value
+from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
+from ._record import message_of
 from ._schema import JOB_NUMBER_BITS
 
 if TYPE_CHECKING:
@@ -44,13 +46,15 @@ REDRAW_INTERVAL = 0.1
 _RATE_WINDOW = 10.0  # Seconds over which the rate is taken.
 _MAX_FAILURES = 50  # Failures that are shown one by one, and as many attempts that are repeated.
 _KEPT_FAILURES = 1000  # The last failures, among which is the one that ends a run.
-_BURST = 100  # Job lines that may come at once,
-_LINES_PER_SECOND = 5  # and how many more over time.
 _MAX_SEARCHED = 500  # Jobs looked at for one whose function still runs.
 
 
 class Failure(NamedTuple):
-    """A job whose function raised an error, or whose arguments did not fit."""
+    """The job that an error comes from.
+
+    It is the one whose function raised it.  Of an error in an expression, it is the job that the
+    expression belongs to.
+    """
 
     error: BaseException
     job: Job
@@ -65,18 +69,30 @@ class SilentReporter(Reporter):
     def __init__(self) -> None:
         self.engine: Any = None
         self.execution_id = ""
-        self._failures: deque[Failure] = deque(maxlen=_KEPT_FAILURES)
+        self._failures: dict[int, Failure] = {}  # By the id of the error, the oldest first.
 
     def started(self, engine: Any, execution_id: str) -> None:
         self.engine = engine
         self.execution_id = execution_id
 
     def job_ended(self, job: Job, error: BaseException | None = None) -> None:
-        if error is not None and job.evaluation.failure is not error and job.leader is None:
-            self._failed(Failure(error, job, call_text(job)))  # Else it came from another job.
+        if error is not None and job.leader is None and self._comes_from(job, error):
+            self._failed(Failure(error, job, call_text(job)))
+
+    def _comes_from(self, job: Job, error: BaseException) -> bool:
+        """Say whether no job below the one that has ended is where its error comes from."""
+        if job.evaluation.failure is not error:
+            # An async task raises what it has awaited once more.
+            return job.task is None or not job.task.is_async or id(error) not in self._failures
+        if id(error) in self._failures:
+            return False
+        # An argument is an expression of the job around, which fails next unless it handles that.
+        return job.stage == Stage.REDUCE or job.parent is None
 
     def _failed(self, failure: Failure) -> None:
-        self._failures.append(failure)
+        self._failures.setdefault(id(failure.error), failure)
+        if len(self._failures) > _KEPT_FAILURES:
+            del self._failures[next(iter(self._failures))]
 
     def job_id(self, job: Job) -> str:
         """Return how a job is called in the history."""
@@ -84,7 +100,7 @@ class SilentReporter(Reporter):
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return where an error comes from, if it comes from a job."""
-        return next((known for known in self._failures if known.error is error), None)
+        return self._failures.get(id(error))
 
 
 class _CountingReporter(SilentReporter):
@@ -94,11 +110,14 @@ class _CountingReporter(SilentReporter):
     ----------
     stream
         Where to write.
+    show_jobs
+        Whether to show jobs that do not fail, too.
     """
 
-    def __init__(self, stream: IO[str]) -> None:
+    def __init__(self, stream: IO[str], show_jobs: bool = False) -> None:
         super().__init__()
         self._stream = stream
+        self._show_jobs = show_jobs
         self._palette = Palette(use_colour(stream))
         self._by_task: dict[str, dict[str, int]] = {status: {} for status in STATUSES}
         self._running: dict[Job, None] = {}  # Started and not ended, the oldest first.
@@ -108,6 +127,8 @@ class _CountingReporter(SilentReporter):
 
     def job_started(self, job: Job) -> None:
         self._running[job] = None
+        if self._show_jobs:
+            self._show(RUNNING, job)
 
     def job_ended(self, job: Job, error: BaseException | None = None) -> None:
         by_task = self._by_task[job.status]
@@ -116,14 +137,15 @@ class _CountingReporter(SilentReporter):
         self._running.pop(job, None)
         if error is not None:
             super().job_ended(job, error)
+        if self._show_jobs and (error is None or job.status == CACHED):
+            self._show(job.status, job)
 
     def job_retried(self, job: Job, error: BaseException, delay: float) -> None:
         self._running.pop(job, None)
         self._retries += 1
         if self._retries <= _MAX_FAILURES:
-            why = one_line(format_value(error))
             again = f"attempt {job.attempt + 1} in {format_duration(delay)}"
-            self._write(f"{self._job_line('RETRY', job, RUNNING)}  {why}; {again}")
+            self._show(RETRY, job, f"{error_text(error)}; {again}")
         elif self._retries == _MAX_FAILURES + 1:
             self._write("… further retries are not shown")
 
@@ -150,16 +172,25 @@ class _CountingReporter(SilentReporter):
             return  # An earlier execution has met the error, and handled it.
         self._shown_failures += 1
         if self._shown_failures <= _MAX_FAILURES:
-            self._write(self._job_line("FAIL", failure.job, FAILED))
+            self._show(FAILED, failure.job, error_text(failure.error))
         elif self._shown_failures == _MAX_FAILURES + 1:
             self._write("… further failures are counted, not shown")
 
-    def _job_line(self, word: str, job: Job, status: str) -> str:
+    def _show(self, word: str, job: Job, note: str = "") -> None:
+        """Write the line of a job."""
         seconds = None
-        if status in (DONE, FAILED) and job.ended and job.started:
+        if word in (DONE, FAILED) and job.ended and job.started:
             seconds = (job.ended - job.started) / 1_000_000
-        line = format_job_line(word, self.job_id(job), call_text(job), seconds)
-        return self._palette.paint(word, status) + line[len(word) :]
+        line = format_job_line(
+            word,
+            self.job_id(job),
+            call_text(job),
+            seconds,
+            palette=self._palette,
+            note=note,
+            width=terminal_width(self._stream),
+        )
+        self._write(line)
 
     def _write(self, *lines: str) -> None:
         try:
@@ -170,27 +201,25 @@ class _CountingReporter(SilentReporter):
 
 
 class PlainReporter(_CountingReporter):
-    """Writes a line per job as long as they are few, and a summary from time to time.
+    """Writes plain lines: what fails, and from time to time how far the run is.
+
+    A run is watched on a terminal; what goes into a file is read afterwards, when a line for each
+    of ten thousand jobs hides the two that matter.  Who wants them can have them.
 
     Parameters
     ----------
     interval
         Seconds between two summaries.
-    show_jobs
-        Whether jobs that do not fail get lines.
     """
 
-    def __init__(self, stream: IO[str], interval: float = 20.0, show_jobs: bool = True) -> None:
-        super().__init__(stream)
+    def __init__(self, stream: IO[str], interval: float = 20.0, show_jobs: bool = False) -> None:
+        super().__init__(stream, show_jobs)
         self._summary_interval = interval
-        self._show_jobs = show_jobs
-        self._allowance = Allowance(_BURST, _LINES_PER_SECOND)
 
     def started(self, engine: Any, execution_id: str) -> None:
         super().started(engine, execution_id)
         self._next = time.monotonic() + self._summary_interval
-        if self._show_jobs:
-            self._write(f"Execution {execution_id}")
+        self._write(f"Execution {execution_id}")
 
     def tick(self, engine: Any) -> None:
         moment = time.monotonic()
@@ -199,71 +228,8 @@ class PlainReporter(_CountingReporter):
         self._next = moment + self._summary_interval
         self._write(summary(engine))
 
-    def job_started(self, job: Job) -> None:
-        self._running[job] = None
-        if self._show_jobs:
-            self._show_job("RUN", job, RUNNING)
-
-    def job_ended(self, job: Job, error: BaseException | None = None) -> None:
-        super().job_ended(job, error)
-        if self._show_jobs and (error is None or job.status == CACHED):
-            self._show_job(job.status, job, job.status)
-
-    def _show_job(self, word: str, job: Job, status: str) -> None:
-        allowance = self._allowance
-        if not allowance.take():
-            return
-        if allowance.refused:
-            self._write(f"… {format_count(allowance.refused)} lines left out")
-            allowance.refused = 0
-        self._write(self._job_line(word, job, status))
-
     def draining(self, engine: Any) -> None:
         self._write(waiting_line(engine))
-
-
-class Allowance:
-    """Lets lines pass: some at once, and then as many as come with time.
-
-    Parameters
-    ----------
-    burst
-        How many may pass at once.
-    per_second
-        How many more may pass in a second.
-
-    Attributes
-    ----------
-    refused
-        How many did not pass.  Set it to 0 once that has been said.
-    """
-
-    __slots__ = ("_burst", "_clock", "_last", "_left", "_per_second", "refused")
-
-    def __init__(
-        self, burst: int, per_second: float, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._burst = burst
-        self._per_second = per_second
-        self._clock = clock
-        self._left = burst
-        self._last = clock()
-        self.refused = 0
-
-    def take(self) -> bool:
-        """Say whether one more may pass."""
-        if not self._left:
-            self.refused += 1
-            if self.refused % 1024 != 1:
-                return False  # Looking at the clock costs as much as a reporter may.
-            moment = self._clock()
-            self._left = min(self._burst, int((moment - self._last) * self._per_second))
-            if not self._left:
-                return False
-            self._last = moment
-            self.refused -= 1
-        self._left -= 1
-        return True
 
 
 class TerminalReporter(_CountingReporter):
@@ -277,8 +243,8 @@ class TerminalReporter(_CountingReporter):
 
     interval = REDRAW_INTERVAL
 
-    def __init__(self, line: LiveLine) -> None:
-        super().__init__(line.stream)
+    def __init__(self, line: LiveLine, show_jobs: bool = False) -> None:
+        super().__init__(line.stream, show_jobs)
         self._line = line
         self._note = ""
         self._samples: deque[tuple[float, int]] = deque()
@@ -330,6 +296,11 @@ def call_text(job: Job) -> str:
         return format_call(job.task_name, None)
     arguments = zip(job.names, map(format_value, job.values))
     return format_call(job.task_name, arguments)
+
+
+def error_text(error: BaseException) -> str:
+    """Return an error as one line."""
+    return format_error(type(error).__name__, message_of(error))
 
 
 def summary(engine: Any, rate: float | None = None) -> str:
@@ -399,7 +370,8 @@ class LiveLine:
         with self._lock:
             if self._at_start:
                 self._is_shown = True
-                self._put(f"\r{clip(text, self._columns() - 1)}\x1b[K")
+                columns = terminal_width(self._terminal) or 80
+                self._put(f"\r{clip(text, columns - 1)}\x1b[K")
 
     def erase(self) -> None:
         """Take the line away."""
@@ -407,12 +379,6 @@ class LiveLine:
             if self._is_shown:
                 self._is_shown = False
                 self._put("\r\x1b[K")
-
-    def _columns(self) -> int:
-        try:
-            return max(os.get_terminal_size(self._terminal.fileno()).columns, 20)
-        except (OSError, ValueError):
-            return 80
 
     def _put(self, text: str) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ._arguments import help_lines, parse_arguments, takes_option
 from ._config import Config
-from ._display import one_line, printable
+from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
 from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import format_traceback
@@ -25,10 +25,10 @@ from ._workflow import find_task, load_workflow
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from ._job import Job
     from ._task import Task
 
 _MAX_SHOWN = 50  # Calls that a dry run lists.
-_MAX_CALLERS = 8  # Jobs of the chain that led to a failure.
 
 
 class _Option(NamedTuple):
@@ -295,9 +295,9 @@ def _is_terminal() -> bool:
 def _reporter(options: Namespace, config: Config, line: LiveLine | None) -> SilentReporter:
     if options.quiet or options.dryrun:
         return SilentReporter()
+    show_jobs = getattr(options, "log_level", None) in ("INFO", "DEBUG")
     if line is not None:
-        return TerminalReporter(line)
-    show_jobs = getattr(options, "log_level", "INFO") in ("INFO", "DEBUG")
+        return TerminalReporter(line, show_jobs)
     return PlainReporter(sys.stderr, config.scheduler.job_status_interval, show_jobs)
 
 
@@ -327,20 +327,25 @@ def _explain(error: BaseException, reporter: SilentReporter) -> None:
     lines = ["", *text.splitlines()]
     failure = reporter.failure(error)
     if failure is not None:
-        job_id = reporter.job_id(failure.job)
-        lines += ["", f"  raised in  {job_id:<12}  {failure.call}"]
-        caller = failure.job.parent
-        for _ in range(_MAX_CALLERS):
-            if caller is None:
-                break
-            lines.append(
-                f"  called by  {reporter.job_id(caller):<12}  {one_line(caller.task_name)}"
-            )
-            caller = caller.parent
-        if caller is not None:
-            lines.append("             …")
-        lines.append(f"  `log {job_id}` shows the job")
+        width = terminal_width(sys.stderr)
+        chain = [f"  raised in  {reporter.job_id(failure.job):<12}  {failure.call}"]
+        chain += _callers(failure.job, reporter)
+        lines += ["", *(line if width is None else clip(line, width) for line in chain)]
+        lines.append(f"  `log {reporter.job_id(failure.job)}` shows the job")
     print(printable("\n".join(lines)), file=sys.stderr)
+
+
+def _callers(job: Job, reporter: SilentReporter) -> list[str]:
+    """Return a line for each job above one: the nearest, and the one that the run began with."""
+    above: list[Job] = []
+    while job.parent is not None:
+        job = job.parent
+        above.append(job)
+    lines = [f"  called by  {reporter.job_id(job):<12}  {call_text(job)}" for job in ends_of(above)]
+    if len(above) > len(lines):
+        left_out = format_count(len(above) - len(lines))
+        lines.insert(-1, f"             … {left_out} more")
+    return lines
 
 
 def _debug(error: BaseException) -> None:

@@ -190,7 +190,7 @@ def test_options_are_not_abbreviated(project):
 def test_the_result_goes_to_stdout_and_all_else_to_stderr(project):
     assert project("run", "wf.py", "add", "--a", "1") == 0
     assert project.out == "3\n"
-    assert "flow.add(a=1, b=2)" in project.err
+    assert "flow.add " in project.err
 
 
 @pytest.mark.parametrize(
@@ -225,9 +225,11 @@ def test_quiet_shows_no_progress(project):
     assert project.err == ""
 
 
-def test_a_log_level_of_warnings_shows_no_job_lines(project):
-    assert project("--log-level", "WARN", "run", "wf.py", "add", "--a", "1") == 0
-    assert project.err.lstrip().startswith("TASK")
+def test_each_job_is_shown_at_the_level_of_information(project):
+    assert project("run", "wf.py", "add", "--a", "1") == 0
+    assert "flow.add(a=1, b=2)" not in project.err
+    assert project("--log-level", "INFO", "run", "wf.py", "add", "--a", "1") == 0
+    assert "flow.add(a=1, b=2)" in project.err
 
 
 def test_what_was_typed_is_recorded(project):
@@ -417,7 +419,58 @@ def test_a_failure_shows_the_users_traceback_once_and_the_chain_of_tasks(project
     chain = [line.split() for line in lines if line.startswith("  raised") or "called by" in line]
     assert [(words[0], words[-1]) for words in chain] == [
         ("raised", "flow.boom(x=1)"),
-        ("called", "flow.main"),
+        ("called", "user=None)"),
+    ]
+
+
+def test_of_a_long_chain_of_tasks_the_nearest_and_the_first_are_shown(project):
+    project.write(
+        "deep.py",
+        """
+        from redun_lite import task
+
+        @task
+        def deep(n):
+            return deep(n - 1) if n else 1 / n
+        """,
+    )
+    assert project("run", "deep.py", "deep", "--n", "20") == 1
+    lines = project.err.splitlines()
+    chain = lines[lines.index(next(line for line in lines if "raised in" in line)) :]
+    assert [line.split()[-1] for line in chain] == [
+        *(f"deep(n={n})" for n in range(5)),
+        "more",
+        "deep(n=20)",
+        "job",
+    ]
+    assert "… 15 more" in chain[5]
+
+
+def test_an_error_in_an_expression_is_explained_by_the_job_that_it_is_in(project):
+    project.write(
+        "wrong.py",
+        """
+        from redun_lite import task
+
+        @task
+        def pair(x):
+            return {"a": x}
+
+        @task
+        def one(x):
+            return pair(pair(x)["b"])
+
+        @task
+        def main():
+            return [one(1)]
+        """,
+    )
+    assert project("run", "wrong.py", "main") == 1
+    chain = [line.split() for line in project.err.splitlines() if line.startswith("  ")]
+    assert [(words[0], words[-1]) for words in chain] == [
+        ("raised", "one(x=1)"),
+        ("called", "main()"),
+        ("`log", "job"),
     ]
 
 
@@ -844,5 +897,5 @@ def test_on_a_terminal_the_live_line_is_erased_and_the_table_stays(project):
     text = shown.decode().replace("\r\n", "\n")
     assert "from the task\n" in text
     assert "flow.main       0       0     1      1\n" in text
-    assert "RUN  " not in text
+    assert "RUNNING" not in text
     assert text.endswith("[2, 3, 4]\n")

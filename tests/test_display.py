@@ -16,6 +16,7 @@ import sys
 import pytest
 
 from redun_lite._display import (
+    SCRIPT_TASK,
     Palette,
     clip,
     format_call,
@@ -31,7 +32,12 @@ from redun_lite._display import (
 )
 from redun_lite._expr import dumps_expr
 from redun_lite._file import Dir, File
-from redun_lite._format_value import format_stored, format_stored_block, format_value
+from redun_lite._format_value import (
+    format_error,
+    format_stored,
+    format_stored_block,
+    format_value,
+)
 from redun_lite._record import ErrorValue
 from redun_lite._safe_load import MAX_SIZE, load_safely
 from redun_lite._task import task
@@ -446,6 +452,50 @@ def test_a_dumb_terminal_gets_no_colours(monkeypatch):
 def test_a_job_line_is_aligned_and_coloured_by_status():
     line = format_job_line("FAILED", "5c1f9a3e-12", "add(a=1)", 0.5, 2, 14, Palette(True))
     assert line == "\x1b[1;31mFAILED   \x1b[0m 5c1f9a3e-12      500 ms      add(a=1)"
+
+
+def test_a_job_line_fits_with_its_note_beside_the_call_or_below():
+    def line(call, width):
+        return format_job_line("FAILED", "5c1f9a3e-1", call, note="ValueError: no", width=width)
+
+    head = "FAILED    5c1f9a3e-1             "
+    assert line("add(a=1)", 60) == head + "add(a=1)  ValueError: no"
+    assert line("add(a=1000)", 50) == head + "add(a=1000)\n          ValueError: no"
+    assert line("add(a=" + "1" * 80 + ")", 50).split("\n")[0] == head + "add(a=1111111111…"
+    assert line("add(a=" + "1" * 80 + ")", None) == (
+        head + "add(a=" + "1" * 80 + ")  ValueError: no"
+    )
+
+
+def test_in_a_deep_tree_the_call_still_has_room():
+    line = format_job_line("DONE", "5c1f9a3e-1", "x" * 100, depth=50, width=70)
+    assert len(line) == 70
+    assert line.endswith(" " + "x" * 23 + "…")
+
+
+def test_an_error_is_one_line():
+    assert format_error("m.Broken", "\nno way\nat all") == "Broken: no way"
+    assert format_error("Broken", "") == "Broken"
+    assert format_error("Broken", "\x1b[2J") == "Broken: \\x1b[2J"
+
+
+def test_of_a_script_what_goes_without_saying_is_left_out():
+    defaults = {
+        "inputs": (),
+        "outputs": File("-").stage("-"),
+        "files": [],
+        "tempdir": False,
+        "as_mount": False,
+    }
+    given = {"inputs": [File("a").stage("b")], "files": [File("a")], "tempdir": True}
+
+    def line(arguments):
+        return format_call(SCRIPT_TASK, [(k, format_value(v)) for k, v in arguments.items()])
+
+    assert line({"command": "ls", **defaults}) == "redun_lite.script(command='ls')"
+    assert line({"command": "ls", **defaults, **given}) == (
+        "redun_lite.script(command='ls', inputs=[StagingFile(local=b, remote=a)], tempdir=True)"
+    )
 
 
 def test_a_call_whose_arguments_are_not_known_says_so():

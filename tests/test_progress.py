@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import threading
 from collections import Counter
@@ -14,7 +15,6 @@ from support import InlineExecutor, Lab, SteeredExecutor
 
 from redun_lite import catch, task
 from redun_lite._progress import (
-    Allowance,
     LiveLine,
     PlainReporter,
     SilentReporter,
@@ -55,6 +55,31 @@ def careless(x):
 @task(executor="inline")
 def careless_with(x):
     return add(boom(x))
+
+
+@task(executor="inline")
+def pair(x):
+    return {"a": x}
+
+
+@task(executor="inline")
+def in_result(x):
+    return pair(x)["b"]
+
+
+@task(executor="inline")
+def in_argument(x):
+    return add(pair(x)["b"])
+
+
+@task(executor="inline")
+def below(x):
+    return [in_argument(x)]
+
+
+@task
+async def waiting(x):
+    return await boom(x)
 
 
 @task(executor="steered")
@@ -103,46 +128,62 @@ def engine(**counts: int) -> SimpleNamespace:
 # Plain lines
 
 
-def test_each_job_gets_a_line_when_it_starts_and_ends(lab):
+def lines_of(stream: io.StringIO, word: str) -> list[str]:
+    return [line for line in stream.getvalue().splitlines() if line.split()[:1] == [word]]
+
+
+def test_jobs_that_come_out_well_get_no_lines(lab):
     stream = io.StringIO()
     run(lab, many(1), PlainReporter(stream))
     lines = stream.getvalue().splitlines()
+    assert lines[:2] == [f"Execution {EXECUTION}", ""]
+    assert lines[2].startswith("TASK ")
+
+
+def test_each_job_gets_a_line_when_it_starts_and_ends_where_that_is_wanted(lab):
+    stream = io.StringIO()
+    run(lab, many(1), PlainReporter(stream, show_jobs=True))
+    lines = stream.getvalue().splitlines()
     assert lines[0] == f"Execution {EXECUTION}"
     assert [(line.split()[0], line.split()[-1]) for line in lines[1:5]] == [
-        ("RUN", "test_progress.many(n=1)"),
-        ("RUN", "b=2)"),
+        ("RUNNING", "test_progress.many(n=1)"),
+        ("RUNNING", "b=2)"),
         ("DONE", "b=2)"),
         ("DONE", "test_progress.many(n=1)"),
     ]
-    assert lines[2] == "RUN       5c1f9a3e-2             test_progress.add(a=0, b=2)"
+    assert lines[2] == "RUNNING   5c1f9a3e-2             test_progress.add(a=0, b=2)"
+
+
+def test_each_job_gets_a_line_on_a_terminal_too_where_that_is_wanted(lab):
+    terminal = Terminal()
+    run(lab, add(1), TerminalReporter(LiveLine(terminal), show_jobs=True))
+    assert "5c1f9a3e-1             test_progress.add(a=1, b=2)\n" in terminal.getvalue()
 
 
 def test_a_cached_job_gets_one_line(lab):
     lab.run(add(1), InlineExecutor())
     stream = io.StringIO()
-    run(lab, add(1), PlainReporter(stream))
+    run(lab, add(1), PlainReporter(stream, show_jobs=True))
     assert stream.getvalue().splitlines()[1] == (
         "CACHED    5c1f9a3e-1             test_progress.add(a=1, b=2)"
     )
 
 
-def test_a_failed_job_gets_one_line_and_those_above_none(lab):
+def test_a_failed_job_gets_one_line_that_says_why_and_those_above_none(lab):
     stream = io.StringIO()
     run(lab, careless(1), PlainReporter(stream), fails=True)
-    failed = [line for line in stream.getvalue().splitlines() if line.startswith("FAIL ")]
-    assert len(failed) == 1
-    assert failed[0].endswith("test_progress.boom(x=1)")
+    (failed,) = lines_of(stream, "FAILED")
+    assert failed.endswith("test_progress.boom(x=1)  ValueError: no")
 
 
 def test_an_attempt_that_is_repeated_gets_a_line_and_is_no_job_of_its_own(lab):
     stream = io.StringIO()
     run(lab, boom.options(retries=1, retry_delay=0)(1), PlainReporter(stream), fails=True)
-    lines = stream.getvalue().splitlines()
-    (retried,) = [line for line in lines if line.startswith("RETRY ")]
-    assert retried == (
-        "RETRY     5c1f9a3e-1             test_progress.boom(x=1)  ValueError('no'); "
+    assert lines_of(stream, "RETRY") == [
+        "RETRY     5c1f9a3e-1             test_progress.boom(x=1)  ValueError: no; "
         "attempt 2 in 0 µs"
-    )
+    ]
+    lines = stream.getvalue().splitlines()
     assert "TASK                FAILED  CACHED  DONE  TOTAL" in lines
     assert "test_progress.boom       1       0     0      1" in lines
 
@@ -150,18 +191,45 @@ def test_an_attempt_that_is_repeated_gets_a_line_and_is_no_job_of_its_own(lab):
 def test_an_error_that_was_handled_before_gets_no_line_for_a_failure(lab):
     lab.run(catch(boom(1), ValueError, text), InlineExecutor())
     stream = io.StringIO()
-    run(lab, catch(boom(1), ValueError, text), PlainReporter(stream))
-    lines = [line.split() for line in stream.getvalue().splitlines()]
-    cached = [words[2] for words in lines if words[:1] == ["CACHED"]]
-    assert cached[0] == "test_progress.boom(x=1)"
-    assert "FAIL" not in stream.getvalue().split()
+    run(lab, catch(boom(1), ValueError, text), PlainReporter(stream, show_jobs=True))
+    assert lines_of(stream, "CACHED")[0].endswith("test_progress.boom(x=1)")
+    assert lines_of(stream, "FAILED") == []
 
 
 def test_a_job_whose_argument_failed_gets_no_line(lab):
     stream = io.StringIO()
     run(lab, careless_with(1), PlainReporter(stream), fails=True)
-    failed = [line for line in stream.getvalue().splitlines() if line.startswith("FAIL ")]
-    assert [line.rpartition("  ")[2] for line in failed] == ["test_progress.boom(x=1)"]
+    (failed,) = lines_of(stream, "FAILED")
+    assert "test_progress.boom(x=1)" in failed
+
+
+@pytest.mark.parametrize("expr", ["in_result", "in_argument", "below"])
+def test_an_error_in_an_expression_gets_the_line_of_the_job_that_the_expression_is_in(lab, expr):
+    stream = io.StringIO()
+    with pytest.raises(KeyError):
+        lab.run(globals()[expr](1), InlineExecutor(), reporter=PlainReporter(stream))
+    (failed,) = lines_of(stream, "FAILED")
+    place = "in_argument" if expr == "below" else expr
+    assert failed.endswith(f"test_progress.{place}(x=1)  KeyError: 'b'")
+
+
+def test_an_error_that_an_async_task_raises_again_gets_one_line(lab):
+    stream = io.StringIO()
+    run(lab, waiting(1), PlainReporter(stream), fails=True)
+    (failed,) = lines_of(stream, "FAILED")
+    assert "test_progress.boom(x=1)" in failed
+
+
+def test_lines_fit_the_terminal_with_the_error_below_where_it_must_be(lab, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal = Terminal()
+    run(lab, boom("x" * 50), TerminalReporter(LiveLine(terminal)), fails=True)
+    shown = terminal.getvalue().splitlines()
+    (at,) = [i for i, line in enumerate(shown) if "FAILED " in line and "5c1f9a3e-1" in line]
+    plain = re.sub(r"\x1b\[\d*;?\d*m", "", shown[at])
+    assert len(plain.rpartition("\x1b[K")[2]) == 60
+    assert plain.endswith("…")
+    assert "ValueError: no" in shown[at + 1]
 
 
 def test_the_run_ends_with_the_table_of_jobs(lab):
@@ -177,22 +245,8 @@ def test_the_run_ends_with_the_table_of_jobs(lab):
     assert stream.getvalue().splitlines()[-1].startswith("Execution 5c1f9a3e  DONE  ")
 
 
-def test_many_jobs_do_not_get_many_lines(lab):
-    stream = io.StringIO()
-    run(lab, many(3000), PlainReporter(stream))
-    assert len(stream.getvalue().splitlines()) < 1000
-
-
-def test_jobs_get_no_lines_where_only_warnings_are_wanted(lab):
-    stream = io.StringIO()
-    run(lab, careless(1), PlainReporter(stream, show_jobs=False), fails=True)
-    words = [line.split()[0] for line in stream.getvalue().splitlines() if line]
-    assert words[:2] == ["FAIL", "TASK"]
-
-
 def test_failures_are_shown_up_to_a_number(lab):
-    reporter = PlainReporter(io.StringIO(), show_jobs=False)
-    reporter.started(None, EXECUTION)
+    reporter = PlainReporter(io.StringIO())
     evaluation = SimpleNamespace(failure=None, expr=SimpleNamespace(task_name="t"))
     for number in range(60):
         job = SimpleNamespace(
@@ -207,7 +261,7 @@ def test_failures_are_shown_up_to_a_number(lab):
 
 def test_a_summary_comes_from_time_to_time(lab):
     stream = io.StringIO()
-    reporter = PlainReporter(stream, interval=0.0, show_jobs=False)
+    reporter = PlainReporter(stream, interval=0.0)
     executor = SteeredExecutor(on_submit=lambda job: executor.finish(job))
     run(lab, [held(1), held(2)], reporter, executor)
     assert "running of 2" in stream.getvalue()
@@ -246,22 +300,6 @@ def test_jobs_that_did_not_end_are_counted_as_cancelled(lab):
     with pytest.raises(KeyboardInterrupt):
         run(lab, add(held(1)), PlainReporter(stream), executor)
     assert "Execution 5c1f9a3e  CANCELLED" in stream.getvalue()
-
-
-# The allowance
-
-
-def test_an_allowance_lets_a_burst_pass_and_then_as_many_as_come_with_time():
-    time = [0.0]
-    allowance = Allowance(3, 2.0, lambda: time[0])
-    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
-    assert allowance.refused == 2
-    time[0] = 1.0
-    taken = [allowance.take() for _ in range(1024)]
-    assert taken.count(True) == 2
-    time[0] = 1000.0
-    taken = [allowance.take() for _ in range(1025)]
-    assert taken.count(True) == 3
 
 
 # Failures
