@@ -34,7 +34,6 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
-_WIDTH = 120  # Columns, where the output is no terminal.
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -246,22 +245,25 @@ def _run(words: list[str], options: Namespace) -> int:
 
 def _log(words: list[str], options: Namespace) -> int:
     """Show what was run: executions, jobs, values."""
-    import shutil
-
-    from ._display import Palette, use_colour
+    from ._display import Palette, terminal_width, use_colour
     from ._log import log_lines
 
     parser = make_parser(
         "log",
         "Show the latest executions, or one record.\n\n"
         "ID is `-` for the latest execution, the start of an execution's id, a job's id\n"
-        "(5c1f9a3e-12), the start of the hash of a call, value or task, or a task's name.",
+        "(5c1f9a3e-12), the start of the hash of a call, value or task, or a task's name.\n\n"
+        "On a terminal long lists are cut, and equal jobs folded into one line; elsewhere all is\n"
+        "shown, as with --all.",
     )
     parser.add_argument("id", metavar="ID", nargs="?", help="what to show")
+    parser.add_argument("--all", action="store_true", help="every record, however many there are")
     parser.parse_args(words, options)
     path = _existing_config(options).db_path()
-    width = shutil.get_terminal_size((_WIDTH, 24)).columns if sys.stdout.isatty() else _WIDTH
-    for line in log_lines(path, options.id, Palette(use_colour(sys.stdout)), width):
+    width = terminal_width(sys.stdout)
+    show_all = options.all or width is None
+    palette = Palette(use_colour(sys.stdout))
+    for line in log_lines(path, options.id, palette, width, show_all):
         print(line)
     return OK
 

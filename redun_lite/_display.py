@@ -230,12 +230,13 @@ def format_call(task_name: str, arguments: Iterable[tuple[str, str]] | None) -> 
     if arguments is None:
         return f"{one_line(task_name)}(…)"
     if task_name == SCRIPT_TASK:
-        arguments = (pair for pair in arguments if not _goes_without_saying(*pair))
+        arguments = (pair for pair in arguments if not goes_without_saying(*pair))
     inside = ", ".join(f"{one_line(name)}={text}" for name, text in arguments)
     return f"{one_line(task_name)}({inside})"
 
 
-def _goes_without_saying(name: str, text: str) -> bool:
+def goes_without_saying(name: str, text: str) -> bool:
+    """Say whether an argument of a script, with its text, is one that nobody has given."""
     return name == "files" or text in _UNTOLD_OF_SCRIPTS.get(name, ())
 
 

@@ -6,7 +6,7 @@ The database is opened read-only, and nothing here loads a value: rows carry the
 A repository may hold executions of a million jobs.  So whatever is read has a bound: lists have a
 LIMIT, values that are too long to show are left in the database, and of equal siblings (calls of
 one task by one job) a count is read, not the rows.  The one query that looks at every job of an
-execution groups them on the way.
+execution groups them on the way.  Who asks for all of them gets them one after the other.
 
 An execution whose process is gone can no longer say so itself: see `History.is_alive`.
 """
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from . import _db
 from ._display import KILLED, format_job_id
-from ._errors import RepositoryError, UsageError
+from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
 from ._schema import JOB_NUMBER_BITS
 
@@ -224,6 +224,28 @@ SELECT job.id, job.parent_id, job.task_id, task.fullname, job.call_id, job.statu
 FROM job JOIN task ON task.id = job.task_id
 """
 JOB_BY_ID = SELECT_JOB + "WHERE job.id = ?"
+JOBS_BY_ID = SELECT_JOB + "WHERE job.id IN ({ids}) ORDER BY job.id"
+PARENTS_OF_JOBS = "SELECT id, parent_id FROM job WHERE id BETWEEN ? AND ? ORDER BY id"
+CHILDREN = "SELECT id FROM job WHERE id BETWEEN ? AND ? AND parent_id = ? ORDER BY id"
+AT_TOP = "SELECT id FROM job WHERE id BETWEEN ? AND ? AND parent_id IS NULL ORDER BY id"
+# The latest are the last by id, so few rows are looked at; an index would be one for this alone.
+JOBS_OF_TASK = (
+    SELECT_JOB
+    + """
+WHERE job.task_id IN (SELECT id FROM task WHERE fullname = ?) ORDER BY job.id DESC LIMIT ?
+"""
+)
+# A job has a lower number than those it leads to; else a broken database could lead in circles.
+ANCESTORS = """
+WITH RECURSIVE above(id, level) AS (
+    SELECT ?, 0
+    UNION ALL
+    SELECT parent.id, level + 1
+    FROM above JOIN job ON job.id = above.id JOIN job AS parent ON parent.id = job.parent_id
+    WHERE parent.id < job.id
+)
+SELECT id FROM above WHERE level > 0 ORDER BY level
+"""
 SIBLINGS = (
     SELECT_JOB
     + """
@@ -259,6 +281,7 @@ SELECT_TASK = "SELECT id, digest, fullname, version, source FROM task "
 TASK_BY_ID = SELECT_TASK + "WHERE id = ?"
 TASKS_BY_PREFIX = SELECT_TASK + "WHERE digest BETWEEN ? AND ? LIMIT ?"
 TASKS_BY_NAME = SELECT_TASK + "WHERE fullname = ? ORDER BY id DESC LIMIT 1"
+TASK_NAMES = "SELECT DISTINCT fullname FROM task ORDER BY fullname"
 
 SELECT_CALL = """
 SELECT call.id, call.key, call.outcome, call.task_id, task.fullname, call.result_id, call.computed
@@ -370,9 +393,9 @@ class History:
 
     # Executions
 
-    def executions(self, limit: int) -> list[ExecutionRow]:
+    def executions(self, limit: int | None) -> list[ExecutionRow]:
         """Return the latest executions, the last one first; those that are parts are left out."""
-        return self._executions(LATEST_EXECUTIONS, limit)
+        return self._executions(LATEST_EXECUTIONS, _or_all(limit))
 
     def count_executions(self) -> int:
         """Return how many executions there are, those that are parts left out."""
@@ -445,18 +468,18 @@ class History:
             return KILLED
         return status
 
-    def ancestors(self, job: JobRow, limit: int) -> list[JobRow]:
-        """Return the nearest jobs above one, from near to far."""
-        above: list[JobRow] = []
-        while len(above) < limit:
-            parent_id = job.parent_id
-            if parent_id is None:
-                parent_id = self.execution(job.execution_id).parent_job_id
-            rows = [] if parent_id is None else self._rows(JOB_BY_ID, parent_id)
-            if not rows:  # A job that runs is not recorded at once.
-                break
-            job = self._job(rows[0])
-            above.append(job)
+    def ancestors(self, job: JobRow) -> list[int]:
+        """Return the row ids of the jobs above one, from near to far."""
+        above: list[int] = []
+        job_id: int | None = job.id
+        while job_id is not None:
+            found = [row_id for (row_id,) in self._rows(ANCESTORS, job_id)]
+            above += found
+            first = found[-1] if found else job_id
+            job_id = self.execution(first >> JOB_NUMBER_BITS).parent_job_id
+            if job_id is not None and (job_id > first or not self._rows(JOB_BY_ID, job_id)):
+                break  # A job that runs is not recorded at once.
+            above += [] if job_id is None else [job_id]
         return above
 
     def attempts(self, job: JobRow) -> list[AttemptRow]:
@@ -510,6 +533,37 @@ class History:
                 waiting += below[::-1]
         return JobTree(entries, counts, total - shown)
 
+    def all_jobs(self, execution: ExecutionRow) -> Iterator[TreeEntry]:
+        """Yield the jobs of an execution and its parts as a tree, each one by one.
+
+        There may be a million.  So what is kept of them is their ids.
+        """
+        below: dict[int, list[int]] = {}
+        at_top: dict[int, list[int]] = {}
+        parts = self.parts(execution.id)
+        for execution_id in [execution.id, *(part for group in parts.values() for part in group)]:
+            for job_id, parent_id in self._iterate(PARENTS_OF_JOBS, _job_ids(execution_id)):
+                if parent_id is None:
+                    at_top.setdefault(execution_id, []).append(job_id)
+                else:
+                    below.setdefault(parent_id, []).append(job_id)
+        for job_id, part_ids in parts.items():
+            for part_id in part_ids:
+                below.setdefault(job_id, []).extend(at_top.get(part_id, ()))
+        waiting = [(job_id, 0) for job_id in reversed(at_top.get(execution.id, ()))]
+        block: list[tuple[int, int]] = []
+        while waiting:
+            job_id, depth = waiting.pop()
+            block.append((job_id, depth))
+            waiting += [(child, depth + 1) for child in reversed(below.pop(job_id, ()))]
+            if len(block) == _MAX_VARIABLES or not waiting:
+                jobs = {job.id: job for job in self._jobs_by_id([row_id for row_id, _ in block])}
+                yield from (TreeEntry(depth, jobs[row_id]) for row_id, depth in block)
+                block = []
+
+    def _jobs_by_id(self, job_ids: list[int]) -> Iterator[JobRow]:
+        return map(self._job, self._rows_in(JOBS_BY_ID, job_ids))
+
     def children(self, job: JobRow) -> list[TreeEntry]:
         """Return the jobs that one led to directly, equal siblings folded."""
         _, last = _job_ids(job.execution_id)
@@ -517,6 +571,19 @@ class History:
         for (part,) in self._rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
             found += self._siblings(list(self._groups(GROUPS_AT_TOP, *_job_ids(part))), 0)
         return found
+
+    def all_children(self, job: JobRow) -> Iterator[TreeEntry]:
+        """Yield the jobs that one led to directly, each one by one."""
+        _, last = _job_ids(job.execution_id)
+        found = self._rows(CHILDREN, job.id, last, job.id)
+        for (part,) in self._rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
+            found += self._rows(AT_TOP, *_job_ids(part))
+        return (TreeEntry(0, child) for child in self._jobs_by_id([row_id for (row_id,) in found]))
+
+    def jobs_of_task(self, fullname: str, limit: int | None) -> Iterator[TreeEntry]:
+        """Yield the latest jobs of a task, in whatever version, the last one first."""
+        rows = self._iterate(JOBS_OF_TASK, (fullname, _or_all(limit)))
+        return (TreeEntry(0, self._job(row)) for row in rows)
 
     def _groups(self, sql: str, *parameters: Any) -> Iterator[SiblingGroup]:
         for row in self._iterate(sql, parameters):
@@ -565,13 +632,15 @@ class History:
         """Return a call by its row id."""
         return CallRow(*self._row("call", CALL_BY_ID, call_id))
 
-    def calls_with_result(self, value: ValueRow, limit: int) -> list[CallRow]:
-        """Return some of the calls that a value is the result of."""
-        return [CallRow(*row) for row in self._rows(CALLS_WITH_RESULT, value.id, limit)]
+    def calls_with_result(self, value: ValueRow, limit: int | None) -> list[CallRow]:
+        """Return some of the calls that a value is the result of, or all."""
+        rows = self._rows(CALLS_WITH_RESULT, value.id, _or_all(limit))
+        return [CallRow(*row) for row in rows]
 
-    def calls_with_argument(self, value: ValueRow, limit: int) -> list[CallRow]:
-        """Return some of the calls that a value is an argument of."""
-        return [CallRow(*row) for row in self._rows(CALLS_WITH_ARGUMENT, value.id, limit)]
+    def calls_with_argument(self, value: ValueRow, limit: int | None) -> list[CallRow]:
+        """Return some of the calls that a value is an argument of, or all."""
+        rows = self._rows(CALLS_WITH_ARGUMENT, value.id, _or_all(limit))
+        return [CallRow(*row) for row in rows]
 
     def arguments(
         self, call_ids: Iterable[int], max_size: int = MAX_LINE_SIZE
@@ -626,7 +695,7 @@ class History:
         text
             `-` for the latest execution; the start of an execution's UUID; a job's id as
             `job_id` returns it; the start of the digest of a call, value or task; or a task's
-            full name.
+            full name, or its bare name if no other task has it.
 
         Raises
         ------
@@ -642,14 +711,31 @@ class History:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise UsageError(f"no execution, job, call, value or task {text!r} in {self.path}")
+            raise UsageError(
+                f"no execution, job, call, value or task {text!r} in {self.path}"
+                + self._likely_names(text)
+            )
         digits = max(len(text) + 4, 12)
         listed = ", ".join(self._describe(record, digits) for record in found[:_MAX_CANDIDATES])
         more = ", …" if len(found) > _MAX_CANDIDATES else ""
         raise UsageError(f"{text!r} may mean {listed}{more}; give more digits")
 
+    def _likely_names(self, text: str) -> str:
+        """Return the end of a line about an id that is not there: a task it could have meant."""
+        names = [name for (name,) in self._rows(TASK_NAMES)]
+        likely = suggest(text, names if "." in text else [n.rpartition(".")[2] for n in names])
+        return f": {likely}" if likely.startswith("did you mean") else ""
+
+    def _tasks_named(self, text: str) -> list[Found]:
+        """Return the task of a full name, else those of a bare name, each as it was last."""
+        found = self._rows(TASKS_BY_NAME, text)
+        if not found:
+            names = [name for (name,) in self._rows(TASK_NAMES) if name.endswith(f".{text}")]
+            found = [row for name in names for row in self._rows(TASKS_BY_NAME, name)]
+        return [*map(TaskRow._make, found)]
+
     def _candidates(self, text: str) -> list[Found]:
-        found: list[Found] = [*map(TaskRow._make, self._rows(TASKS_BY_NAME, text))]
+        found = self._tasks_named(text)
         text = text.lower()
         job = _JOB_ID.fullmatch(text)
         if job is not None:
@@ -682,7 +768,9 @@ class History:
             return f"execution {record.uuid}"
         if isinstance(record, JobRow):
             return f"job {self.execution(record.execution_id).uuid}-{record.number}"
-        kind = {CallRow: "call", ValueRow: "value", TaskRow: "task"}[type(record)]
+        if isinstance(record, TaskRow):
+            return f"task {record.fullname} {record.digest.hex()[:digits]}"
+        kind = {CallRow: "call", ValueRow: "value"}[type(record)]
         return f"{kind} {record.digest.hex()[:digits]}"
 
     # The database
@@ -721,6 +809,10 @@ def _job_ids(execution_id: int) -> tuple[int, int]:
     """Return the first and the last id that a job of an execution can have."""
     first = execution_id << JOB_NUMBER_BITS
     return first, first + (1 << JOB_NUMBER_BITS) - 1
+
+
+def _or_all(limit: int | None) -> int:
+    return -1 if limit is None else limit  # As SQLite has it.
 
 
 def _parsed(text: str) -> Any:

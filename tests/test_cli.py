@@ -723,6 +723,17 @@ def test_log_of_a_dash_is_the_last_execution(project):
     assert "flow.add(a=1, b=2)" in project.out
 
 
+def test_log_is_cut_on_a_terminal_only(project, monkeypatch):
+    project("run", "-q", "wf.py", "main", "--n", "20")
+    assert project("log", "-") == 0
+    assert project.out.count("flow.add(") == 20
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert project("log", "-") == 0
+    assert "flow.add ×20" in project.out
+    assert project("log", "-", "--all") == 0
+    assert project.out.count("flow.add(") == 20
+
+
 def test_log_of_nothing_is_one_line_and_makes_nothing(project):
     assert project("log") == 0
     assert project.out.startswith("nothing is recorded yet in ")
@@ -789,13 +800,13 @@ def test_a_reader_that_has_gone_ends_the_command_quietly(project):
 
 
 def test_any_text_can_be_printed_in_any_encoding(project):
-    project("run", "-q", "wf.py", "main", "--n", "20")
+    project("run", "-q", "wf.py", "echo", "--value", "\xfc")
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         command("log", "-"), cwd=project.folder, env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0
-    assert "flow.add \\xd720" in done.stdout
+    assert "flow.echo(value='\\xfc')" in done.stdout
 
 
 HELD = """

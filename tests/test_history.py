@@ -10,9 +10,10 @@ import uuid
 import pytest
 from support import Lab, SteeredExecutor
 
-from redun_lite import File, task
+from redun_lite import File, ScriptError, script, task
 from redun_lite._db import now
 from redun_lite._errors import NewerRepository, NotARepository, RepositoryError, UsageError
+from redun_lite._expr import dumps_expr
 from redun_lite._history import (
     CallRow,
     ExecutionRow,
@@ -22,6 +23,7 @@ from redun_lite._history import (
     open_history,
 )
 from redun_lite._log import log_lines
+from redun_lite._record import ErrorValue
 
 redun_namespace = "test_history"
 
@@ -52,6 +54,26 @@ def boom(x):
 @task
 def careless(x):
     return [add(x), boom(x)]
+
+
+@task
+def inner(x):
+    return boom(word(x) + 1)
+
+
+@task
+def word(x):
+    return str(x)
+
+
+@task
+def outer(x):
+    return inner(x)
+
+
+@task
+def many_args(x, y):
+    return boom(x + y)
 
 
 @task
@@ -105,9 +127,9 @@ def fail(lab: Lab, expr: object, **arguments: object) -> None:
         lab.run(expr, **arguments)
 
 
-def tree_of(lab: Lab) -> list[str]:
+def tree_of(lab: Lab, **options: object) -> list[str]:
     """Return the tree of the last execution's jobs: status, indentation, call."""
-    lines = log_lines(str(lab.path), "-")
+    lines = list(log_lines(str(lab.path), "-", **options))
     lines = lines[lines.index("", lines.index("") + 1) + 1 :]
     margin = lines[0].index("test_history.")
     return [f"{line[:9].strip()}|{line[margin:]}" for line in lines]
@@ -124,7 +146,7 @@ def test_there_is_no_history_where_nothing_was_recorded(tmp_path):
 
 
 def test_looking_does_not_make_a_database(tmp_path):
-    log_lines(str(tmp_path / "missing.db"), None)
+    list(log_lines(str(tmp_path / "missing.db"), None))
     assert not (tmp_path / "missing.db").exists()
 
 
@@ -236,7 +258,44 @@ def test_jobs_are_shown_below_those_that_led_to_them(lab):
 def test_many_equal_siblings_become_one_line(lab):
     lab.run(many(3))
     lab.run(many(1000))
-    assert tree_of(lab)[2:] == ["|  test_history.add ×1,000  (3 cached, 997 done)"]
+    assert tree_of(lab)[2] == "|  test_history.add ×1,000  (3 cached, 997 done)"
+    assert list(log_lines(str(lab.path), "-"))[-1] == (
+        "`log --all -` lists every job, `log JOB` what one led to"
+    )
+
+
+def test_all_jobs_are_shown_one_by_one_where_all_are_asked_for(lab):
+    lab.run(many(1200))
+    tree = tree_of(lab, show_all=True)
+    assert len(tree) == 1202
+    assert tree[2] == "DONE|  test_history.add(a=0, b=2)"
+    assert tree[-1] == "DONE|  test_history.add(a=1199, b=2)"
+
+
+def test_a_deep_chain_is_shown_down_to_its_end_where_all_is_asked_for(lab):
+    lab.run(countdown(99))
+    tree = tree_of(lab, show_all=True)
+    assert tree[-1].endswith("  test_history.countdown(n=0)")
+    assert len(tree) == 100
+
+
+def test_all_children_of_a_job_are_shown_where_all_are_asked_for(lab):
+    lab.run(many(50), execution_id=FIRST)
+    folded, each = (
+        list(log_lines(str(lab.path), "5c1f9a3e-1", show_all=show_all))
+        for show_all in (False, True)
+    )
+    assert any("test_history.add ×50" in line for line in folded)
+    assert sum("test_history.add(a=" in line for line in each) == 50
+
+
+def test_all_executions_are_listed_where_all_are_asked_for(lab):
+    for _ in range(32):
+        lab.run(add(1))
+    lines = list(log_lines(str(lab.path), None))
+    assert len(lines) == 32
+    assert lines[-1] == "… and 2 more: `log --all` lists them"
+    assert len(list(log_lines(str(lab.path), None, show_all=True))) == 33
 
 
 def test_among_folded_siblings_the_failed_ones_are_shown(lab, history):
@@ -261,8 +320,38 @@ def test_an_error_is_shown_where_it_was_raised_and_not_above(lab):
     lines = [line for line in log_lines(str(lab.path), "-") if line.startswith("FAILED")]
     assert [line.rpartition("  ")[2] for line in lines] == [
         "test_history.careless(x=1)",
-        "ValueError('cannot take 1')",
+        "ValueError: cannot take 1",
     ]
+
+
+def test_an_error_in_an_expression_is_shown_at_the_job_that_the_expression_is_in(lab):
+    with pytest.raises(TypeError):
+        lab.run(outer(1), execution_id=FIRST)
+    assert [line for line in tree_of(lab) if line.startswith("FAILED")] == [
+        "FAILED|test_history.outer(x=1)",
+        'FAILED|  test_history.inner(x=1)  TypeError: can only concatenate str (not "int") to str',
+        "FAILED|    test_history.boom(…)",
+    ]
+    lines = list(log_lines(str(lab.path), "5c1f9a3e-3"))
+    told = lines[lines.index("Error") :]
+    assert told[1] == "  The function was not called."
+    assert told[2].startswith("  5c1f9a3e-2 above it failed: TypeError: ")
+
+
+def test_lines_fit_the_terminal(lab):
+    fail(lab, many_args("x" * 50, "y" * 50), exec_argv=["run", "z" * 90], execution_id=FIRST)
+    for text in (None, "-", "test_history.boom"):
+        lines = [line for line in log_lines(str(lab.path), text, width=70) if "Command" not in line]
+        assert max(map(len, lines)) == 70
+    call = "FAILED    5c1f9a3e-2"
+    (at,) = [i for i, line in enumerate(lines) if line.startswith(call)]
+    assert lines[at + 1].startswith("          ValueError: cannot take xx")
+
+
+def test_tags_that_have_no_room_are_left_out(lab):
+    lab.run(add(1), exec_argv=["run", "wf.py"], tags=[("project", "some")])
+    assert list(log_lines(str(lab.path), None))[1].endswith("run wf.py  (project=some)")
+    assert list(log_lines(str(lab.path), None, width=66))[1].endswith("run wf.py")
 
 
 def test_the_children_of_a_job_are_one_level(lab, history):
@@ -274,7 +363,14 @@ def test_the_children_of_a_job_are_one_level(lab, history):
 def test_the_callers_of_a_job_come_from_near_to_far(lab, history):
     lab.run(countdown(5))
     fourth = history().find(f"{history().executions(1)[0].uuid[:8]}-4")
-    assert [job.number for job in history().ancestors(fourth, 2)] == [3, 2]
+    assert [job_id & 0xFFFFFFFF for job_id in history().ancestors(fourth)] == [3, 2, 1]
+
+
+def test_of_many_callers_of_a_job_the_nearest_and_the_first_are_shown(lab):
+    lab.run(countdown(9), execution_id=FIRST)
+    (callers,) = [line for line in log_lines(str(lab.path), "5c1f9a3e-9") if "Called by" in line]
+    words = callers.split("  Called by ")[1].split(" ← ")
+    assert [word.rpartition("-")[2] for word in words] == ["8", "7", "6", "5", "… 3 more", "1"]
 
 
 # One record
@@ -294,7 +390,7 @@ def test_a_job_is_shown_with_arguments_result_and_source(lab):
 
 def test_a_failed_job_is_shown_with_the_traceback(lab):
     fail(lab, careless(1), execution_id=FIRST)
-    lines = log_lines(str(lab.path), "5c1f9a3e-3")
+    lines = list(log_lines(str(lab.path), "5c1f9a3e-3"))
     assert "  Called by test_history.careless 5c1f9a3e-1" in lines
     assert "  ValueError: cannot take 1" in lines
     assert any(line.endswith("in boom") for line in lines)
@@ -303,10 +399,10 @@ def test_a_failed_job_is_shown_with_the_traceback(lab):
 
 def test_a_job_that_was_tried_again_is_shown_with_its_attempts(lab):
     fail(lab, boom.options(retries=1, retry_delay=0)(1), execution_id=FIRST)
-    lines = log_lines(str(lab.path), "5c1f9a3e-1")
+    lines = list(log_lines(str(lab.path), "5c1f9a3e-1"))
     start = lines.index("Attempts")
     told = [line.split()[0] + " " + line.split("  ")[-1] for line in lines[start + 1 : start + 3]]
-    assert told == ["1 ValueError('cannot take 1')", "2 ValueError('cannot take 1')"]
+    assert told == ["1 ValueError: cannot take 1", "2 ValueError: cannot take 1"]
 
 
 def test_a_value_is_shown_with_the_calls_it_belongs_to(lab):
@@ -314,7 +410,7 @@ def test_a_value_is_shown_with_the_calls_it_belongs_to(lab):
     (digest,) = lab.query(
         "SELECT lower(hex(digest)) FROM value WHERE data = ?", pickle.dumps([2, 3], 5)
     )
-    lines = log_lines(str(lab.path), digest)
+    lines = list(log_lines(str(lab.path), digest))
     assert "  [2, 3]" in lines
     assert lines[-2] == "Argument of"
     assert lines[-1].endswith("test_history.total(numbers=[2, 3])")
@@ -329,17 +425,52 @@ def test_a_file_is_shown_with_its_path(lab, tmp_path):
 def test_a_call_is_shown_by_its_hash(lab):
     lab.run(add(1))
     (key,) = lab.query("SELECT lower(hex(key)) FROM call")
-    lines = log_lines(str(lab.path), key[:12])
+    lines = list(log_lines(str(lab.path), key[:12]))
     assert lines[0].startswith(f"Call {key}")
     assert "Arguments" in lines
 
 
-def test_a_task_is_shown_by_its_name_as_it_was_last(lab):
-    lab.run(add(1))
-    assert log_lines(str(lab.path), "test_history.add")[-2:] == [
+def test_a_task_is_shown_by_its_name_as_it_was_last_with_its_latest_jobs(lab):
+    for number in range(12):
+        lab.run(add(number))
+    lines = list(log_lines(str(lab.path), "test_history.add"))
+    start = lines.index("Source")
+    assert lines[start + 1 : start + 5] == [
         "  def add(a, b=2):",
         "      return a + b",
+        "",
+        "Jobs",
     ]
+    jobs = [line.rpartition("  ")[2] for line in lines[start + 5 :]]
+    assert jobs == [f"test_history.add(a={number}, b=2)" for number in range(11, 1, -1)]
+
+
+def test_a_script_is_shown_with_its_text_and_what_it_wrote_once(lab):
+    command = "echo one\necho two >&2\nexit 3"
+    with pytest.raises(ScriptError):
+        lab.run(script(command), execution_id=FIRST)
+    text = "\n".join(log_lines(str(lab.path), "5c1f9a3e-1"))
+    assert "Script\n  echo one\n  echo two >&2\n  exit 3\n" in text
+    assert text.count("+ echo two") == 1
+    assert "ended with exit status 3\n" in text
+    assert "Source" not in text
+    assert "Arguments" not in text
+
+
+def test_a_call_that_has_not_ended_is_shown_with_its_arguments_and_no_error(lab):
+    lab.run(add(40), execution_id=FIRST)
+    unfinished = ErrorValue("redun_lite.Unfinished", "what it led to has not ended", "")
+    change(
+        lab,
+        "UPDATE value SET data = ? WHERE id = (SELECT result_id FROM call)",
+        dumps_expr(unfinished),
+    )
+    change(lab, "UPDATE job SET status = 'CANCELLED'")
+    assert tree_of(lab) == ["CANCELLED|test_history.add(a=40, b=2)"]
+    text = "\n".join(log_lines(str(lab.path), "5c1f9a3e-1"))
+    assert "a = 40" in text
+    assert "Result\n  none: what it led to has not ended" in text
+    assert "Error" not in text
 
 
 def test_a_value_of_many_bytes_is_not_read(lab, history):
@@ -402,6 +533,24 @@ def test_an_unknown_id_is_one_line(two, history, text):
         history().find(text)
 
 
+def test_a_task_is_found_by_its_bare_name_if_no_other_has_it(two, history):
+    assert history().find("add").fullname == "test_history.add"
+
+
+def test_a_bare_name_of_two_tasks_lists_their_full_names(lab, history):
+    lab.run(add(1))
+    lab.run(total([2]))
+    change(lab, "UPDATE task SET fullname = 'other.add' WHERE fullname = 'test_history.total'")
+    with pytest.raises(UsageError, match=r"may mean task other\.add \w+, task test_history\.add "):
+        history().find("add")
+
+
+@pytest.mark.parametrize(("text", "name"), [("test_history.ad", "test_history.add"), ("ad", "add")])
+def test_a_misspelt_task_gets_a_suggestion(two, history, text, name):
+    with pytest.raises(UsageError, match=f"did you mean {name}"):
+        history().find(text)
+
+
 def test_a_dash_without_executions_is_one_line(lab, history):
     lab.run(add(1))
     change(lab, "DELETE FROM execution")
@@ -411,9 +560,9 @@ def test_a_dash_without_executions_is_one_line(lab, history):
 
 def test_nothing_recorded_is_one_line(tmp_path):
     path = str(tmp_path / "missing.db")
-    assert log_lines(path, None) == [f"nothing is recorded yet in {path}"]
+    assert list(log_lines(path, None)) == [f"nothing is recorded yet in {path}"]
     with pytest.raises(UsageError, match="nothing is recorded yet"):
-        log_lines(path, "-")
+        list(log_lines(path, "-"))
 
 
 # Damaged and hostile databases
@@ -423,7 +572,7 @@ def test_a_missing_record_is_named(lab):
     lab.run(add(1), execution_id=FIRST)
     change(lab, "DELETE FROM call")
     with pytest.raises(RepositoryError, match="call 1 is referred to but missing"):
-        log_lines(str(lab.path), "5c1f9a3e-1")
+        list(log_lines(str(lab.path), "5c1f9a3e-1"))
 
 
 def test_a_command_line_that_is_no_list_is_shown_as_it_is(lab, history):
@@ -463,5 +612,5 @@ def test_showing_hostile_values_runs_nothing(lab, tmp_path):
         ids = lab.query("SELECT lower(hex(key)) FROM call")
         ids += lab.query("SELECT lower(hex(digest)) FROM value")
         for text in (None, "-", FIRST, "5c1f9a3e-1", "5c1f9a3e-3", *ids):
-            log_lines(str(lab.path), text)
+            list(log_lines(str(lab.path), text))
     assert not (tmp_path / "ran").exists()

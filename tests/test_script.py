@@ -325,7 +325,7 @@ def log_of(lab, name):
         "JOIN execution ON execution.id = job.id >> 32 WHERE fullname = ? ORDER BY job.id DESC",
         name,
     )[0]
-    return "\n".join(log_lines(str(lab.path), f"{uuid}-{job & 0xFFFFFFFF}"))
+    return "".join(f"{line}\n" for line in log_lines(str(lab.path), f"{uuid}-{job & 0xFFFFFFFF}"))
 
 
 def test_the_log_shows_what_a_script_wrote_to_standard_error(lab):

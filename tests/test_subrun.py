@@ -231,7 +231,7 @@ def test_an_error_has_the_frames_of_the_task_and_none_of_the_engine(lab, executo
     with pytest.raises(OddError):
         lab.run(subrun(fail(3), executor=executor))
     (uuid,) = lab.query("SELECT uuid FROM execution WHERE id = 1")
-    shown = log_lines(str(lab.path), f"{uuid[:8]}-1")
+    shown = list(log_lines(str(lab.path), f"{uuid[:8]}-1"))
     told = shown[shown.index("Error") : shown.index("Source")]
     assert told[1] == "  Traceback (most recent call last):"
     assert "raise OddError(number)" in told[3]
@@ -605,9 +605,9 @@ def test_the_jobs_inside_are_shown_below_the_job_of_the_subrun(lab, log):
 
     lab.run(main())
     whole, part = lab.query("SELECT uuid FROM execution ORDER BY id")
-    listed = log_lines(str(lab.path), None)
+    listed = list(log_lines(str(lab.path), None))
     assert [line[:8] for line in listed[1:]] == [whole[:8]]
-    shown = log_lines(str(lab.path), "-")
+    shown = list(log_lines(str(lab.path), "-"))
     assert shown[0].startswith(f"Execution {whole}")
     assert tree(shown) == [
         (f"{whole[:8]}-1", "test_subrun.main"),
@@ -646,7 +646,7 @@ def test_what_ran_in_a_run_counts_what_ran_in_its_subruns(tmp_path, log):
 def test_a_new_execution_is_one_of_its_own(lab, log):
     assert lab.run(subrun(double(log, 1), executor="default", new_execution=True)) == 2
     assert executions(lab) == [None, None]
-    assert len(log_lines(str(lab.path), None)) == 3
+    assert len(list(log_lines(str(lab.path), None))) == 3
     here, there = lab.query("SELECT uuid FROM execution ORDER BY id")
     tags = dict(lab.query("SELECT entity, value FROM tag WHERE key LIKE 'redun_lite.%'"))
     assert tags == {f"{here[:8]}-1": f'"{there}"', there: f'"{here[:8]}-1"'}
@@ -722,7 +722,7 @@ def test_each_attempt_at_a_subrun_is_a_part_of_its_job(lab, log):
     assert lab.run(expr) == "well"
     root = (1 << 32) + 1
     assert executions(lab) == [None, root, root]
-    shown = log_lines(str(lab.path), "-")
+    shown = list(log_lines(str(lab.path), "-"))
     assert [name for _, name in tree(shown)][1:] == ["test_subrun.flaky"] * 2
     assert [line.split()[0] for line in shown[-2:]] == ["FAILED", "DONE"]
 
