@@ -75,6 +75,13 @@ def _guarded(words: list[str]) -> int:
         return _complain(str(error), USAGE)
     except RedunLiteError as error:
         return _complain(str(error), FAILED)
+    except Exception:
+        from ._workflow import shadowing_module
+
+        shadowing = shadowing_module()
+        if shadowing is None:
+            raise
+        return _complain(shadowing, USAGE)
 
 
 def _complain(message: str, code: int) -> int:
@@ -178,6 +185,7 @@ def _federated_server(words: list[str], options: Namespace) -> int:
     from ._errors import UsageError
     from ._federated import TOKEN_ENV
     from ._federated_server import DEFAULT_MAX_RUNS, DEFAULT_PORT, FederatedServer, serve
+    from ._workflow import put_on_path
 
     parser = make_parser(
         "federated-server",
@@ -203,6 +211,7 @@ def _federated_server(words: list[str], options: Namespace) -> int:
     configs = dict(word.partition("=")[::2] for word in options.configs)
     if not all(name and folder for name, folder in configs.items()):
         raise UsageError(f"federated-server: expected NAME=DIR, got {' '.join(options.configs)}")
+    put_on_path(os.getcwd())  # Configurations may name executors of the user's.
     token = os.environ.get(TOKEN_ENV, "")
     where = (options.host, options.port, options.max_runs)
     serve(FederatedServer(configs, options.scratch, token, *where))

@@ -30,7 +30,7 @@ _STANDARD_LIBRARY = os.path.dirname(os.__file__)
 class ImportFailed(UsageError):
     """A script raised an error while it was imported.
 
-    The message is one line that names the error; `traceback` is the user's part of the traceback.
+    The message says which; `traceback` is the user's part of the traceback, which says why.
     """
 
     def __init__(self, message: str, traceback: str = "") -> None:
@@ -58,8 +58,7 @@ def load_workflow(script: str) -> ModuleType:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ImportFailed(f"cannot import {script}: {reason}", _user_traceback(error)) from None
+        raise ImportFailed(f"cannot import {script}", _user_traceback(error)) from None
 
 
 def _is_path(script: str) -> bool:
@@ -78,7 +77,8 @@ def _import_path(script: str) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == path:
         return known
-    _put_on_path(os.path.dirname(path))
+    put_on_path(os.getcwd())
+    put_on_path(os.path.dirname(path))
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"{script} is no Python file: its name does not end in .py")
@@ -94,7 +94,7 @@ def _import_path(script: str) -> ModuleType:
 
 def _module_name(path: str) -> str:
     stem = os.path.splitext(os.path.basename(path))[0]
-    if stem in sys.builtin_module_names or PathFinder.find_spec(stem, [_STANDARD_LIBRARY]):
+    if _is_standard(stem):
         importlib.import_module(stem)
     known = sys.modules.get(stem)
     if known is not None and getattr(known, "__file__", None) != path:
@@ -102,8 +102,29 @@ def _module_name(path: str) -> str:
     return stem
 
 
+def _is_standard(name: str) -> bool:
+    return name in sys.builtin_module_names or (
+        PathFinder.find_spec(name, [_STANDARD_LIBRARY]) is not None
+    )
+
+
+def shadowing_module() -> str | None:
+    """Return a line about a module that is taken for one of the standard library, if one is.
+
+    A neighbour of the workflow may be called `queue.py`, too.  Then whoever imports `queue` first
+    decides which of the two everybody gets.
+    """
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file is None or "." in name or file.startswith(_STANDARD_LIBRARY + os.sep):
+            continue
+        if PathFinder.find_spec(name, [_STANDARD_LIBRARY]) is not None:
+            return f"{file} is taken for the standard library's module {name}: rename it"
+    return None
+
+
 def _import_name(name: str) -> ModuleType:
-    _put_on_path(os.getcwd())
+    put_on_path(os.getcwd())
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -119,7 +140,8 @@ def _import_name(name: str) -> ModuleType:
         raise
 
 
-def _put_on_path(folder: str) -> None:
+def put_on_path(folder: str) -> None:
+    """Let modules of a folder be found before all others."""
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
