@@ -85,7 +85,7 @@ class HashError(RedunLiteError):
     >>> raise HashError("cannot pickle a lock").within("[0]").within("argument 'pool'")
     Traceback (most recent call last):
         ...
-    redun_lite._errors.HashError: argument 'pool'[0]: cannot pickle a lock
+    redun_lite.HashError: argument 'pool'[0]: cannot pickle a lock
     """
 
     def __init__(self, reason: str, path: str = "") -> None:
@@ -226,6 +226,11 @@ class FileSystemError(RedunLiteError):
     Most often the URL's scheme belongs to no file system that is known: the message lists those
     that are.  Mend the scheme, or install the package that provides it.
     """
+
+
+for _value in list(globals().values()):
+    if isinstance(_value, type) and issubclass(_value, RedunLiteError):
+        _value.__module__ = __name__.rpartition(".")[0]  # Where people import it from.
 
 
 def unpicklable(name: str, message: str) -> ResultError:

@@ -759,7 +759,7 @@ def test_a_database_that_may_not_grow_ends_the_run_and_keeps_what_was_committed(
     done = python(script, lab.folder, check=False)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("redun_lite._errors.RepositoryWriteError: cannot write to")
+    assert last.startswith("redun_lite.RepositoryWriteError: cannot write to")
     lab.audit()
     (committed,) = lab.query("SELECT count(*) FROM job WHERE status = 'DONE'")
     assert 0 < committed < STEPS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import pickle
 import shutil
 import sqlite3
 import subprocess
@@ -137,6 +138,14 @@ def test_the_names_for_type_checkers_and_the_names_at_run_time_are_the_same():
     }
     assert declared == redun_lite._HOME
     assert all(hasattr(redun_lite, name) for name in redun_lite.__all__)
+
+
+def test_an_error_is_called_as_people_import_it_and_found_there():
+    for name in redun_lite.__all__:
+        value = getattr(redun_lite, name)
+        if isinstance(value, type) and issubclass(value, Exception):
+            assert f"{value.__module__}.{value.__qualname__}" == f"redun_lite.{name}"
+            assert type(pickle.loads(pickle.dumps(value("no")))) is value
 
 
 def test_importing_the_package_imports_none_of_its_rooms():
