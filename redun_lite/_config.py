@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._errors import ConfigError
+from ._errors import ConfigError, suggest
 from ._ini import (
     DEFAULT,
     Section,
@@ -148,6 +148,10 @@ class ExecutorConfig:
         self._section = section
         if bool(self.type) == bool(self.class_path):
             problem = "it has both type and class" if self.type else "it has no type"
+            for option in () if self.type else section:
+                likely = suggest(option, ("type", "class"))
+                if likely.startswith("did you mean"):
+                    raise section.error(f"{problem}, but {option}: {likely}")
             raise section.error(f"{problem}; write type = local, or class = my_module.MyExecutor")
 
     @property

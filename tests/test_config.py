@@ -233,6 +233,12 @@ def test_an_executor_without_type_is_an_error(refused):
     )
 
 
+def test_a_misspelt_type_of_an_executor_gets_a_suggestion(refused):
+    assert refused("[executors.a]\ntyp = local\n") == (
+        "1: [executors.a]: it has no type, but typ: did you mean type? Known: type, class"
+    )
+
+
 def test_an_executor_of_both_type_and_class_is_an_error(refused):
     assert "it has both type and class" in refused("[executors.a]\ntype = local\nclass = m.C\n")
 
