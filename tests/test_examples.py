@@ -774,7 +774,7 @@ def clone(tmp_path):
     folder = tmp_path / "clone"
     for name in ("redun_lite", "examples"):
         shutil.copytree(REPOSITORY / name, folder / name, ignore=IGNORED)
-    for name in ("README.md", "CHANGELOG.md"):
+    for name in ("README.md", "CHANGELOG.md", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
     python = tmp_path / "bin" / "python3"
     python.parent.mkdir()
@@ -783,19 +783,30 @@ def clone(tmp_path):
     return folder
 
 
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.skipif(
+    shutil.which("gcc") is None or shutil.which("git") is None, reason="gcc or git is not installed"
+)
 @pytest.mark.parametrize("readme", READMES)
-def test_every_command_of_a_readme_works_when_pasted_in_order(clone, readme):
+def test_every_command_of_a_readme_works_when_pasted_and_leaves_nothing_to_commit(clone, readme):
     text = (clone / readme).read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     commands = "".join(block for block in blocks if not block.startswith(NOT_RUN))
     assert "python3 -m redun_lite run " in commands
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environ["PATH"] = f"{clone.parent / 'bin'}{os.pathsep}{environ['PATH']}"
+    subprocess.run("git init -q && git add -A", shell=True, cwd=clone, check=True)
     done = subprocess.run(
         ["bash", "-e", "-c", commands], cwd=clone, env=environ, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    told = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=clone,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == ""
 
 
 def test_the_first_command_of_the_readme_runs_the_main_job():
