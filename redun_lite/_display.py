@@ -87,6 +87,18 @@ def clip(text: str, width: int) -> str:
     return text[:end] + "…"
 
 
+def clip_middle(text: str, width: int) -> str:
+    """Return text cut to a number of columns with both its ends: those of an error matter most.
+
+    >>> clip_middle("the script 'sort reads | uniq -c' ended with exit status 3", 40)
+    "the script 'sort reads …th exit status 3"
+    """
+    if not text.isascii() or len(text) <= width:
+        return clip(text, width)
+    end = 2 * width // 5
+    return f"{text[: width - end - 1]}…{text[len(text) - end :]}"
+
+
 def _columns(text: str) -> int:
     if text.isascii():
         return len(text)
@@ -281,7 +293,7 @@ def format_job_line(
         room -= indent
         if note and _columns(call) + 2 + _columns(note) > room:
             gap = "\n" + " " * _NOTE_INDENT
-            note = clip(note, width - _NOTE_INDENT)
+            note = clip_middle(note, width - _NOTE_INDENT)
         call = clip(call, room)
     head = palette.paint(f"{status:<9}", status)
     below = gap + palette.paint(note, status) if note else ""

@@ -270,7 +270,7 @@ class _Log:
         if call is not None:
             yield from self._call_body(call)
         elif job.status == FAILED:
-            yield from self._not_called(above)
+            yield from self._error_above(above)
         children = history.all_children(job) if self._show_all else iter(history.children(job))
         first = next(children, None)
         if first is not None:
@@ -285,17 +285,20 @@ class _Log:
             words.insert(-1, f"… {format_count(len(above) - len(shown))} more")
         return " ← ".join(words)
 
-    def _not_called(self, above: list[int]) -> list[str]:
-        """Return the lines on a job that failed without a call: its error is the one above."""
-        lines = ["", self._heading("Error"), "  The function was not called."]
+    def _error_above(self, above: list[int]) -> list[str]:
+        """Return the lines on the error of a job that was not called: it is that of one above.
+
+        What such a job was to be given is an expression of the job around.
+        """
         for job_id in above:
             job = self._history.job(job_id)
             if job.status != FAILED:
                 break
             if job.call_id is not None:
                 text = _error_text(self._history.results([job.call_id])[job.call_id])
-                return [*lines, f"  {self._history.job_id(job)} above it failed: {text}"]
-        return lines
+                place = f"{one_line(job.task_name)} {self._history.job_id(job)}"
+                return ["", self._heading("Error"), f"  not called, since {place} failed: {text}"]
+        return []
 
     def _attempts(self, job: JobRow) -> list[str]:
         """Return a line for each attempt at a job, if there was more than one."""

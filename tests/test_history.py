@@ -334,8 +334,9 @@ def test_an_error_in_an_expression_is_shown_at_the_job_that_the_expression_is_in
     ]
     lines = list(log_lines(str(lab.path), "5c1f9a3e-3"))
     told = lines[lines.index("Error") :]
-    assert told[1] == "  The function was not called."
-    assert told[2].startswith("  5c1f9a3e-2 above it failed: TypeError: ")
+    assert told[1].startswith(
+        "  not called, since test_history.inner 5c1f9a3e-2 failed: TypeError: "
+    )
 
 
 def test_lines_fit_the_terminal(lab):
