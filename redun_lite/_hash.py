@@ -262,6 +262,15 @@ class Canonicalizer:
             self._is_cyclic = around
         return key
 
+    def key_if_any(self, value: Any) -> bytes | None:
+        """Return the key of a part, or None if it has none."""
+        around = self._is_cyclic
+        try:
+            return self.key(value)
+        except HashError:
+            self._is_cyclic = around
+            return None
+
     def keys(self, values: Any, where: str = "[{}]") -> bytes:
         """Return the keys of several parts, joined; errors say which part, as `where` puts it."""
         name: Any = None
@@ -416,10 +425,31 @@ def _encode_method(parts: Canonicalizer, value: Any) -> bytes:
     return _tag("method", value.__name__) + parts.key(value.__self__)
 
 
-def _encode_enum(_: Canonicalizer, value: Any) -> bytes:
-    # A combination of flags has a name from Python 3.11 on, and none before.
-    label = value.name if value.name in type(value).__members__ else repr(value.value)
-    return _tag("enum", f"{global_name(type(value))}.{label}")
+def _encode_enum(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode a member by its name and its value.
+
+    A task may look at either, and by either is it found again, as its class and the Python have it.
+    A value that has no key (a lock) belongs to a member that is found by name.
+    """
+    name = _tag("enum", f"{global_name(type(value))}.{value._name_}")
+    return name + (parts.key_if_any(value._value_) or b"")
+
+
+def _encode_flag(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode flags by their value, and the names of those that have a bit of their own."""
+    cls, bits = type(value), value._value_
+    names = [
+        name
+        for name, member in cls.__members__.items()
+        if member._name_ == name and _is_one_bit(member._value_) and bits & member._value_
+    ]
+    if value._name_ in cls.__members__:  # Combinations have names that depend on the Python.
+        names.append(value._name_)
+    return _tag("flag", global_name(cls)) + parts.keys((bits, names))
+
+
+def _is_one_bit(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0
 
 
 def _encode_path(_: Canonicalizer, value: Any) -> bytes:
@@ -650,6 +680,7 @@ _encoders: dict[type, Encoder] = dict(_EXACT)
 _state_encoders: dict[type, Encoder] = {}
 _registered: dict[type | str, Encoder] = {
     "enum.Enum": _encode_enum,
+    "enum.Flag": _encode_flag,
     "fractions.Fraction": _encode_attributes,  # What it is reduced to varies with the Python.
     "zoneinfo.ZoneInfo": _encode_zone,  # As does this.
     "pathlib.PurePath": _encode_path,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import copy
 import dataclasses
+import enum
 import glob
 import importlib.util
 import json
@@ -99,7 +100,7 @@ PINNED = {
     "frozenset": "50e6eb8a4509b7f9a80da2e261c7233a80cdb91b",
     "set of frozensets": "c572bae95c18733563391dcbb1cb9c207b371da6",
     "set of tuples": "052bc0e2bccbe0167006a6cac967655283e1b692",
-    "set of enums": "d2f61fd8c60b0d0bd20dd17fc91c2081d26e4c70",
+    "set of enums": "9b04ea1b6553932d1efc2b95f706cbe5e1f698e6",
     "set of points": "297711f853b2f35ba49a8b8c28c18645e629ecf1",
     "deep": "14d6ea9e2a81f2b388910e2ec54c4be300442fcc",
     "shared": "6d9e104d9ecfe5a4f5713e4621dc5b961622e3b8",
@@ -118,15 +119,15 @@ PINNED = {
     "dataclass with a field set later": "a89e242d24477bd5cbba9cd42c0dfc13721efbc9",
     "dataclass slots": "ce066b1e86eaeed44ac534a92ecafa1200de4cb8",
     "dataclass frozen slots": "94b91823910a169d53dc7bf69caacb7576a93a27",
-    "enum": "3a83244381179b1a8cd9f3323c5027bb83344111",
-    "enum alias": "3a83244381179b1a8cd9f3323c5027bb83344111",
-    "enum of str": "d5f18b059194f5644effb7e03639bbdbed098696",
-    "enum of int": "b98ff5e7b37cf26983a5df23574f26556fd3e5bb",
-    "flag": "978c81f8a627c3a9ee403279bbd9a1324ec184d2",
-    "flag combined": "7c8e611ebf3f4060e408e4e75563e47d52c27645",
-    "flag none": "c9c2cd165d457724ba72c332a285993fe31e3e38",
-    "int flag combined": "524f91e37ce017c27853ea1848816f96e74e5dcc",
-    "int flag unknown": "77ef093cdc4f3bec1f0f0c1dedc2e872ce5a4da3",
+    "enum": "87e22c522e53005167cef31daf137da73041bd79",
+    "enum alias": "87e22c522e53005167cef31daf137da73041bd79",
+    "enum of str": "08a2d9f4312805cebdb06a65b0d309358fb92d6b",
+    "enum of int": "5bb3ca1524eac2d44938598db621f3b4cf0d97af",
+    "flag": "be44354267c597b13fad83059042ef62a6090eb7",
+    "flag combined": "e5ac773f14d6853457fa162db4e0212a8e273d98",
+    "flag none": "ae447bb3098cb097402af04570d517dc2edc7ca1",
+    "int flag combined": "74afed05c0ee1003298ac0160224b76c685f9fbb",
+    "int flag unknown": "1291d90701902665c9b3725265face816f520223",
     "datetime": "73dc3ea9f0fa4401ca6e5aae8b9ef6dbc43b245b",
     "datetime utc": "75ac9110d5f25de034dc88e80057126b92158548",
     "datetime zone": "8846ef6a63ba168583df0205108de56fce51809d",
@@ -321,9 +322,10 @@ def remade(value: Any) -> Any:
         return value[:0].join([value[:1], value[1:]]) if len(value) > 1 else value
     if type(value) in (set, frozenset):
         made = set()
-        made.update(range(100, 300))  # A larger table keeps the members in another order.
+        others = [object() for _ in range(200)]
+        made.update(others)  # A larger table keeps the members in another order.
         made.update(remade(member) for member in sorted(value, key=repr, reverse=True))
-        made.difference_update(set(range(100, 300)) - value)
+        made.difference_update(others)
         return type(value)(made) if type(value) is frozenset else made
     if type(value) in (list, tuple, collections.deque):
         return type(value)(map(remade, value))
@@ -739,6 +741,39 @@ def test_a_function_that_rebuilds_objects_is_part_of_their_key_by_name_only(modu
     """
     one, two = module(source.format("x")), module(source.format("C()"))
     assert key_of(one.C()) == key_of(two.C())
+
+
+@pytest.mark.parametrize(
+    ("base", "first", "second", "member"),
+    [
+        ("Enum", "RED = 1; GREEN = 2", "RED = 2; GREEN = 1", "RED"),
+        ("Enum", "RED = 1", "RED = {'shade': [1]}", "RED"),
+        ("IntEnum", "LOW = 1; HIGH = 2", "LOW = 1; HIGH = 3", "HIGH"),
+        ("Enum", "RED = 1", "ROT = 1; RED = ROT", "RED"),
+        ("Flag", "READ = 1; WRITE = 2", "READ = 2; WRITE = 1", "READ"),
+        ("Flag", "READ = 1; WRITE = 2; RUN = 4", "RUN = 1; WRITE = 2; READ = 4", "READ | E.RUN"),
+        ("Flag", "READ = 1; RUN = 4", "WRITE = 1; RUN = 4", "RUN | E(1)"),
+        ("IntFlag", "READ = 1; BOTH = 3", "READ = 1; ALL = 3", "READ | E(3)"),
+    ],
+)
+def test_the_key_of_a_member_changes_with_its_name_and_its_value(
+    module, base, first, second, member
+):
+    source = f"import enum\nclass E(enum.{base}):\n    {{}}\nMEMBER = E.{member}\n"
+    one, again, two = (module(source.format(body)) for body in (first, first, second))
+    assert key_of(one.MEMBER) == key_of(again.MEMBER) != key_of(two.MEMBER)
+
+
+def test_members_that_are_added_leave_the_keys_of_others_alone(module):
+    source = "import enum\nclass E(enum.Flag):\n    A = 1\n    C = 4\n"
+    one, two = module(source), module(source + "    B = 2\n    AB = 3\n    ALSO_A = 1\n")
+    assert key_of(one.E.A) == key_of(two.E.A)
+    assert key_of(one.E.A | one.E.C) == key_of(two.E.A | two.E.C)
+
+
+def test_a_member_whose_value_has_no_key_is_known_by_its_name():
+    Guard = enum.Enum("Guard", {"FIRST": threading.Lock(), "SECOND": threading.Lock()})
+    assert key_of(Guard.FIRST) == key_of(Guard.FIRST) != key_of(Guard.SECOND)
 
 
 def test_classes_and_functions_of_the_package_are_named_as_if_it_were_installed(monkeypatch):
