@@ -29,7 +29,7 @@ from __future__ import annotations
 
 import copyreg
 import marshal
-from functools import _lru_cache_wrapper, cached_property, partial
+from functools import _lru_cache_wrapper, cache, cached_property
 from hashlib import blake2b
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, Callable
@@ -50,6 +50,8 @@ _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the types that are built 
 _NEGATIVE_NAN = b"\0\0\0\0\0\0\xf8\xff"  # What inf - inf is on x86; on ARM its sign is plus.
 _F8 = 0xF8  # To look for one byte is much faster than to look for several.
 _OWN_ATTRIBUTE = "_redun_lite"  # What the engine adds to an error starts so.
+
+_PICKLE_HOOKS = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})
 
 Encoder = Callable[["Canonicalizer", Any], bytes]
 
@@ -452,14 +454,22 @@ def _is_one_bit(number: int) -> bool:
     return number > 0 and number & (number - 1) == 0
 
 
-def _encode_path(_: Canonicalizer, value: Any) -> bytes:
-    return _tag("path", type(value).__name__) + str(value).encode("utf-8", "surrogatepass")
+def _encode_path(parts: Canonicalizer, value: Any) -> bytes:
+    cls = type(value)
+    text = str(value).encode("utf-8", "surrogatepass")
+    if _library(cls) == "pathlib":
+        return _tag("path", cls.__name__) + text
+    return _tag("path", global_name(cls)) + digest(text) + parts.items(_added(value), ".{}")
 
 
 def _encode_zone(parts: Canonicalizer, value: Any) -> bytes:
-    if value.key is None:
-        return _encode_reduced(parts, value)
-    return _tag("zone", f"{global_name(type(value))} {value.key}")
+    value.__reduce__()  # Raises if it was read from a stream, under whatever name.
+    name = _tag("zone", f"{global_name(type(value))} {value.key}")
+    return name + parts.items(_added(value), ".{}")
+
+
+def _encode_counter(parts: Canonicalizer, value: Any) -> bytes:
+    return _encode_reduced(parts, value) + _attributes(parts, value)
 
 
 def _encode_error(parts: Canonicalizer, value: Any) -> bytes:
@@ -470,9 +480,11 @@ def _encode_error(parts: Canonicalizer, value: Any) -> bytes:
     args = value.__reduce__()[1]  # In `args` of an OSError, the file name is missing.
     given = {
         name: attribute
-        for name, attribute in sorted(vars(value).items())
+        for name, attribute in _state(value).items()
         if not name.startswith(_OWN_ATTRIBUTE)
     }
+    if isinstance(value, ImportError):
+        given.update(name=value.name, path=value.path)
     return (
         _tag("error", global_name(type(value)))
         + digest(parts.keys(args, ".args[{}]"))
@@ -482,24 +494,81 @@ def _encode_error(parts: Canonicalizer, value: Any) -> bytes:
 
 def _encode_namedtuple(parts: Canonicalizer, value: Any) -> bytes:
     fields = dict(zip(value._fields, value))
+    if len(fields) != len(value):  # A subclass has more in it than its fields.
+        return encode_state(parts, value)
     encoded = _tag("namedtuple", global_name(type(value))) + parts.items(fields, ".{}")
     return encoded + _attributes(parts, value) if getattr(value, "__dict__", None) else encoded
 
 
-def _encode_attributes(
-    parts: Canonicalizer, value: Any, derived: frozenset[str] = frozenset()
-) -> bytes:
-    """Encode an object that pickle would store as its attributes, but for derived ones."""
-    return _tag("object", global_name(type(value))) + _attributes(parts, value, derived)
+def _encode_attributes(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode an object that pickle would store as its attributes."""
+    return _tag("object", global_name(type(value))) + _attributes(parts, value)
 
 
-def _attributes(parts: Canonicalizer, value: Any, derived: frozenset[str] = frozenset()) -> bytes:
+def _attributes(parts: Canonicalizer, value: Any) -> bytes:
+    return parts.items(_state(value), ".{}")
+
+
+def _state(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object by name, but for what its cached properties keep."""
+    cls: Any = type(value)
     state = dict(getattr(value, "__dict__", ()))
-    for name in copyreg._slotnames(type(value)):  # type: ignore[attr-defined]
+    for name in copyreg._slotnames(cls):  # type: ignore[attr-defined]
         if hasattr(value, name):
             state[name] = getattr(value, name)
+    derived = _cached_properties(cls)
     names = sorted(state) if not derived else sorted(state.keys() - derived)
-    return parts.items({name: state[name] for name in names}, ".{}")
+    return {name: state[name] for name in names}
+
+
+@cache
+def _cached_properties(cls: type) -> frozenset[str]:
+    defined: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        defined.update(vars(base))
+    return frozenset(name for name, what in defined.items() if isinstance(what, cached_property))
+
+
+def _added(value: Any) -> dict[str, Any]:
+    """Return the attributes that a library, which pickles an object, does not know of.
+
+    Pickle loses them, if the library has given the class a `__reduce__` that is about itself.  But
+    the object that a task is given has them.
+    """
+    cls: Any = type(value)
+    has_dict, slots = _additions(cls)
+    if not has_dict and not slots:
+        return {}
+    names = slots.union(vars(value)) if has_dict else slots
+    return {name: part for name, part in _state(value).items() if name in names}
+
+
+@cache
+def _additions(cls: type) -> tuple[bool, frozenset[str]]:
+    """Say whether `__dict__`, and which slots, are not of the library that pickles a class."""
+    library = _pickling_library(cls)
+    if library is None or library == "copyreg":
+        return False, frozenset()
+    known = [base for base in cls.__mro__ if _library(base) == library]
+    slots = set(copyreg._slotnames(cls))  # type: ignore[attr-defined]
+    for base in known:
+        slots.difference_update(copyreg._slotnames(base))  # type: ignore[attr-defined]
+    has_dict = bool(cls.__dictoffset__) and not any(base.__dictoffset__ for base in known)
+    return has_dict, frozenset(slots)
+
+
+def _pickling_library(cls: type) -> str | None:
+    """Return the library of the class that says how a class is pickled, None if none does."""
+    if cls in copyreg.dispatch_table:
+        return "copyreg"
+    for base in cls.__mro__[:-1]:
+        if not _PICKLE_HOOKS.isdisjoint(vars(base)):
+            return _library(base)
+    return None
+
+
+def _library(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
 
 
 def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
@@ -514,30 +583,45 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
         return _tag("global", f"{_module_name(value)}:{reduced}")
     pieces: list[Any] = [*reduced, None, None, None]
     function, args, state, listitems, dictitems = pieces[:5]
+    added = _added(value)
     if isinstance(function, FunctionType):
         function = global_name(function)  # Its source may differ from one Python to another.
     try:
-        encoded = [parts.key(function), parts.key(tuple(args)), parts.key(_plain_state(state))]
+        encoded = [parts.key(function), parts.key(tuple(args))]
+        encoded.append(parts.key(_plain_state(cls, state, added)))
     except HashError as error:
         raise error.within(f".__reduce__ of {cls.__name__}") from error.__cause__
     if listitems is not None:
         encoded.append(digest(b"@items" + parts.keys(listitems)))
     if dictitems is not None:
         encoded.append(digest(b"@pairs" + parts.items(dict(dictitems))))
+    if added:
+        encoded.append(digest(b"@added" + parts.items(added, ".{}")))
     return _tag("reduced", global_name(cls)) + b"".join(encoded)
 
 
-def _plain_state(state: Any) -> Any:
+def _plain_state(cls: type, state: Any, added: dict[str, Any]) -> Any:
     """Return the state of an object without what Python versions differ in.
 
-    Where there are no attributes, some give an empty dict and some give None.
+    Where there are no attributes, some give an empty dict and some give None; and some give slots
+    to what has been added to an object, others not.
     """
     if type(state) is dict:
-        return state or None
+        return _without(state, added) or None
     if type(state) is tuple and len(state) == 2 and type(state[1]) is dict:
         attributes, slots = state
-        return (attributes or None, dict(sorted(slots.items())))
+        if attributes is None or type(attributes) is dict:
+            if _pickling_library(cls) is None:
+                return (attributes or None, dict(sorted(slots.items())))
+            if added:
+                slots = _without(slots, added)
+                attributes = _without(attributes or {}, added) or None
+                return (attributes, slots) if slots else attributes
     return state
+
+
+def _without(state: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in state.items() if name not in names} if names else state
 
 
 def _encode_ndarray(parts: Canonicalizer, value: Any) -> bytes:
@@ -558,9 +642,13 @@ def _encode_pandas(parts: Canonicalizer, value: Any) -> bytes:
     cls = type(value)
     is_own = cls.__module__.partition(".")[0] == "pandas"
     head = _tag("pandas", cls.__name__ if is_own else global_name(cls))
-    if not is_own:  # Subclasses list the attributes that they add.
-        added = [name for name in getattr(value, "_metadata", ()) if name not in ("name", "_name")]
-        head += digest(parts.items({name: getattr(value, name, None) for name in added}, ".{}"))
+    listed = set(getattr(value, "_metadata", ())) - {"name", "_name"}  # Added by subclasses.
+    listed.update(name for name in getattr(value, "__dict__", ()) if not name.startswith("_"))
+    added = {name: getattr(value, name, None) for name in sorted(listed)}
+    if getattr(value, "attrs", None):
+        added[".attrs"] = value.attrs
+    if added:
+        head += digest(parts.items(added, ".{}"))
     if value.ndim == 2:
         columns = {i: _plain_column(value.iloc[:, i]) for i in range(value.shape[1])}
         return head + parts.keys((value.columns, value.index)) + parts.items(columns)
@@ -588,6 +676,16 @@ def _choose_encoder(cls: type) -> Encoder:
     return _choose_by_kind(cls)
 
 
+def _known_encoder(cls: type) -> Encoder | None:
+    """Return the encoder for a class of a library, unless a subclass says how it is pickled."""
+    for base in cls.__mro__:
+        encoder = _KNOWN.get(f"{base.__module__}.{base.__qualname__}")
+        if encoder is not None:
+            library = _library(base)
+            return encoder if library == "enum" or library == _pickling_library(cls) else None
+    return None
+
+
 def encode_by_kind(parts: Canonicalizer, value: Any) -> bytes:
     """Encode an object as if nothing were registered for its class."""
     cls = type(value)
@@ -595,6 +693,9 @@ def encode_by_kind(parts: Canonicalizer, value: Any) -> bytes:
 
 
 def _choose_by_kind(cls: type) -> Encoder:
+    known = _known_encoder(cls)
+    if known is not None:
+        return known
     if issubclass(cls, type):
         return _encode_class
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
@@ -617,17 +718,12 @@ def encode_state(parts: Canonicalizer, value: Any) -> bytes:
 
 
 def _choose_state_encoder(cls: type, value: Any) -> Encoder:
+    known = _known_encoder(cls)
+    if known is not None:
+        return known
     if has_pickle_methods(cls) or not _is_plain(cls, value):
         return _encode_reduced
-    derived = {
-        name
-        for base in cls.__mro__
-        for name, attribute in vars(base).items()
-        if isinstance(attribute, cached_property)
-    }
-    return (
-        partial(_encode_attributes, derived=frozenset(derived)) if derived else _encode_attributes
-    )
+    return _encode_attributes
 
 
 def has_pickle_methods(cls: type) -> bool:
@@ -678,11 +774,13 @@ _EXACT: dict[type, Encoder] = {
 }
 _encoders: dict[type, Encoder] = dict(_EXACT)
 _state_encoders: dict[type, Encoder] = {}
-_registered: dict[type | str, Encoder] = {
+_registered: dict[type | str, Encoder] = {}
+_KNOWN: dict[str, Encoder] = {  # By name, as most of them are rarely imported.
     "enum.Enum": _encode_enum,
     "enum.Flag": _encode_flag,
     "fractions.Fraction": _encode_attributes,  # What it is reduced to varies with the Python.
     "zoneinfo.ZoneInfo": _encode_zone,  # As does this.
+    "collections.Counter": _encode_counter,  # Its attributes are not pickled.
     "pathlib.PurePath": _encode_path,
     "pathlib._local.PurePath": _encode_path,  # Its name in Python 3.13.
     "numpy.ndarray": _encode_ndarray,

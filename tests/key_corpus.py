@@ -170,6 +170,28 @@ def rebuild(_: Any) -> Rebuilt:
     return Rebuilt()
 
 
+class BareState:
+    """Has no attributes but those of which it says how they are kept."""
+
+    __slots__ = ("kept",)
+
+    def __init__(self, kept: Any) -> None:
+        self.kept = kept
+
+    def __getstate__(self) -> Any:
+        return {"kept": self.kept}
+
+    def __setstate__(self, state: Any) -> None:
+        self.kept = state["kept"]
+
+
+class BareReduced(BareState):
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.kept,))
+
+
 class NewArgs:
     def __new__(cls, given: Any) -> NewArgs:
         made = super().__new__(cls)

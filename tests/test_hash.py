@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import array
 import collections
 import copy
 import dataclasses
+import datetime
+import decimal
 import enum
+import fractions
+import functools
 import glob
 import importlib.util
+import io
+import ipaddress
 import json
 import marshal
 import math
 import os
+import pathlib
 import pickle
 import re
+import statistics
+import struct
 import subprocess
 import sys
 import textwrap
 import threading
+import types
+import uuid
+import zoneinfo
 from pathlib import Path
 from typing import Any, Callable
 
@@ -439,6 +452,88 @@ def test_an_atom_that_marshal_refuses_has_a_key(monkeypatch):
     assert len(set(map(key_of, values))) == len(values)
 
 
+# Subclasses of what has an encoder of its own
+
+
+def array_of_numbers() -> Any:
+    return pytest.importorskip("numpy").ndarray
+
+
+SUBCLASSED: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "int": (int, (1,)),
+    "float": (float, (1.5,)),
+    "complex": (complex, (1, 2)),
+    "str": (str, ("a",)),
+    "bytes": (bytes, (b"a",)),
+    "bytearray": (bytearray, (b"a",)),
+    "tuple": (tuple, ([1, 2],)),
+    "list": (list, ([1, 2],)),
+    "dict": (dict, ({"a": 1},)),
+    "set": (set, ({1, 2},)),
+    "frozenset": (frozenset, ({1, 2},)),
+    "namedtuple": (Point, (1, 2)),
+    "dataclass": (Plain, (1,)),
+    "dataclass with slots": (key_corpus.Slotted, (1, 2)),
+    "object": (object, ()),
+    "object with __getstate__": (key_corpus.BareState, (1,)),
+    "object with __reduce__": (key_corpus.BareReduced, (1,)),
+    "simple namespace": (types.SimpleNamespace, ()),
+    "partial": (functools.partial, (len,)),
+    "path": (type(Path()), ("a",)),
+    "pure path": (pathlib.PureWindowsPath, ("a",)),
+    "date": (datetime.date, (2024, 2, 29)),
+    "datetime": (datetime.datetime, (2024, 2, 29)),
+    "time": (datetime.time, (1,)),
+    "timedelta": (datetime.timedelta, (1,)),
+    "tzinfo": (datetime.tzinfo, ()),
+    "zoneinfo": (zoneinfo.ZoneInfo, ("UTC",)),
+    "decimal": (decimal.Decimal, ("1.1",)),
+    "fraction": (fractions.Fraction, (1, 2)),
+    "uuid": (uuid.UUID, ("0" * 32,)),
+    "ip address": (ipaddress.IPv4Address, ("10.0.0.1",)),
+    "ordered dict": (collections.OrderedDict, ({"a": 1},)),
+    "default dict": (collections.defaultdict, (list, {"a": 1})),
+    "counter": (collections.Counter, ("aab",)),
+    "deque": (collections.deque, ([1, 2], 3)),
+    "chain map": (collections.ChainMap, ({"a": 1},)),
+    "user list": (collections.UserList, ([1],)),
+    "array": (array.array, ("b", [1])),
+    "bytes in memory": (io.BytesIO, (b"a",)),
+    "text in memory": (io.StringIO, ("a",)),
+    "exception": (ValueError, ("a",)),
+    "os error": (OSError, (2, "a", "b")),
+    "import error": (ImportError, ("a",)),
+    "normal distribution": (statistics.NormalDist, (1, 2)),
+    "numpy array": (array_of_numbers, (1, "i8", bytes(8))),
+}
+
+
+def tagged(name: str, tag: Any, body: dict[str, Any]) -> Any:
+    """Return an instance of a subclass, with an attribute that the base knows nothing of."""
+    base, args = SUBCLASSED[name]
+    base = base() if base is array_of_numbers else base
+    made = type("Sub", (base,), {"__module__": __name__, **body})(*args)
+    object.__setattr__(made, "tag", tag)  # Some classes refuse to be changed.
+    return made
+
+
+@pytest.mark.parametrize("name", SUBCLASSED)
+def test_an_attribute_that_a_subclass_adds_is_part_of_the_key(name):
+    one, again, two = (tagged(name, tag, {}) for tag in ({"a", "b"}, {"b", "a"}, {"c"}))
+    assert key_of(one) == key_of(again) != key_of(two)
+    with pytest.raises(HashError, match=r"tag.*: cannot make a key of _?lock"):
+        key_of(tagged(name, threading.Lock(), {}))
+
+
+@pytest.mark.parametrize("name", SUBCLASSED)
+def test_a_slot_that_a_subclass_adds_is_part_of_the_key(name):
+    try:
+        one, again, two = (tagged(name, tag, {"__slots__": ("tag",)}) for tag in (1, 1, 2))
+    except TypeError:
+        pytest.skip("instances vary in size, so there is no room for slots")
+    assert key_of(one) == key_of(again) != key_of(two)
+
+
 # Values that lead back to themselves
 
 
@@ -557,6 +652,53 @@ def test_an_error_in_the_hooks_of_a_class_is_told_with_its_cause():
     with pytest.raises(HashError) as caught:
         key_of({"a": [Broken()]})
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_values_differ_by_all_that_pickle_keeps_of_them():
+    class Kept:
+        def __init__(self, state: Any) -> None:
+            self.state = state
+
+        def __getstate__(self) -> Any:
+            return self.state
+
+    states = [(0, {"a": 1}), (None, {"a": 1}), ({}, {"a": 1, "b": 2}), ({}, {"b": 2, "a": 1})]
+    assert len({key_of(Kept(state)) for state in states}) == len(states)
+
+
+def test_a_namedtuple_with_more_in_it_than_its_fields_has_a_key_of_its_own():
+    class Longer(Point):
+        def __new__(cls, *values: Any) -> Longer:
+            return tuple.__new__(cls, values)
+
+    assert len(set(map(key_of, [Longer(1, 2), Longer(1, 2, 3), Longer(1, 2, 4)]))) == 3
+
+
+def test_an_attribute_that_hides_a_cached_property_is_part_of_the_key():
+    class Fixed(key_corpus.Cached):
+        square = 0
+
+        def __init__(self, number: int) -> None:
+            self.square = number
+
+    assert key_of(Fixed(1)) != key_of(Fixed(2))
+
+
+def test_a_missing_module_is_part_of_the_key_of_the_error():
+    errors = [ImportError("missing", name=name, path=path) for name, path in ("ab", "ac", "bc")]
+    assert len(set(map(key_of, errors))) == 3
+
+
+def test_a_time_zone_that_was_read_from_a_stream_has_no_key():
+    counts = (0, 0, 0, 0, 1, 4)
+    data = b"TZif" + bytes(16) + struct.pack(">6l", *counts) + bytes(6) + b"UTC\0"
+    with pytest.raises(HashError, match="cannot make a key of ZoneInfo: PicklingError"):
+        key_of(zoneinfo.ZoneInfo.from_file(io.BytesIO(data), key="UTC"))
+
+
+def test_paths_of_classes_with_the_same_name_have_keys_of_their_own():
+    made = [type("Place", (type(Path()),), {"__module__": name})("a") for name in ("m", "n")]
+    assert key_of(made[0]) != key_of(made[1])
 
 
 def test_a_value_that_is_nested_too_deeply_is_an_error_that_says_so():
@@ -983,6 +1125,19 @@ def test_the_categories_of_a_column_are_part_of_its_key():
         pd.Series(pd.Categorical(values, ordered=True)),
         pd.Series(values),
     )
+
+
+def test_what_is_told_of_a_frame_is_part_of_its_key():
+    pd = pytest.importorskip("pandas")
+
+    def told(**attributes: Any) -> Any:
+        made = pd.DataFrame({"a": [1]})
+        made.attrs.update(attributes)
+        return made
+
+    assert key_of(told()) == key_of(pd.DataFrame({"a": [1]}))
+    assert key_of(told(unit="m")) == key_of(told(unit="m"))
+    assert all_differ(told(), told(unit="m"), told(unit="s"), told(unit="m")["a"])
 
 
 def test_what_a_subclass_adds_to_a_frame_is_part_of_its_key():
