@@ -29,9 +29,21 @@ from __future__ import annotations
 
 import copyreg
 import marshal
-from functools import _lru_cache_wrapper, cache, cached_property
+import os
+import sys
+from collections.abc import Iterator
+from functools import _lru_cache_wrapper, cache, cached_property, lru_cache
 from hashlib import blake2b
-from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any, Callable
 
 from ._errors import HashError
@@ -49,6 +61,9 @@ _MARSHAL_VERSION = 2
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: not one of the types that are built into Python.
 _NEGATIVE_NAN = b"\0\0\0\0\0\0\xf8\xff"  # What inf - inf is on x86; on ARM its sign is plus.
 _F8 = 0xF8  # To look for one byte is much faster than to look for several.
+_NO_KEY = b"\0" * KEY_SIZE
+_LIBRARY_FOLDER = os.path.join(os.path.dirname(os.__file__), "")
+_OWN_FOLDER = os.path.join(os.path.dirname(__file__), "")
 _OWN_ATTRIBUTE = "_redun_lite"  # What the engine adds to an error starts so.
 
 _PICKLE_HOOKS = frozenset({"__reduce__", "__reduce_ex__", "__getstate__"})
@@ -189,36 +204,121 @@ def _module_name(obj: Any) -> str:
     return str(module)
 
 
-def source_of(function: Callable[..., Any]) -> str:
-    """Return the source of a function, without indentation, decorators and comments around it.
+def source_of(obj: Any, unwrap: bool = True) -> str:
+    """Return the source of a function or class, without what stands around it.
 
-    Of a function that has no source (typed at a prompt, compiled elsewhere) the byte code stands
-    for it, which differs from one Python version to another.
+    That is without indentation, decorators and comments.  Of a class it is the text of every class
+    statement of its name, as it cannot be told which of them was executed.  Of a function that has
+    no source (typed at a prompt, compiled elsewhere) the byte code stands for it, which differs
+    from one Python version to another.
+
+    Parameters
+    ----------
+    obj
+        The function or class.
+    unwrap
+        Whether to look at what a function wraps, as `functools.wraps` tells, and not at itself.
 
     Raises
     ------
     HashError
-        It has neither, as it is not written in Python.
+        It has neither: it is not written in Python, or a class that was typed at a prompt.
     """
     import ast
     import inspect
 
+    function = inspect.unwrap(obj) if unwrap and not isinstance(obj, type) else obj
+    code = getattr(function, "__code__", None)
+    if isinstance(obj, type):
+        found = _class_statements(obj)
+        if found:
+            return "".join(found)
+    if code is None:
+        raise HashError(f"{obj!r} has no source")
+    if code.co_name == "<lambda>":
+        return "\n".join(_lambdas(code, function.__globals__)) or _byte_code(code)
+    if hasattr(function, "__wrapped__"):  # Which inspect would look at.
+        function = FunctionType(code, function.__globals__, closure=function.__closure__)
     try:
-        lines = inspect.getsource(function).split("\n")
+        lines = _dedented(inspect.getsource(function).split("\n"))
     except (OSError, TypeError):
-        code = getattr(inspect.unwrap(function), "__code__", None)
-        if code is None:
-            raise HashError(f"{function!r} has no source") from None
-        return f"byte code {key_of(code).hex()}"
-    # Not textwrap.dedent: that is kept from dedenting by a string whose lines start further left.
-    margin = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
-    lines = [line[len(margin) :] if line.startswith(margin) else line for line in lines]
-    lines = ["" if line.isspace() else line for line in lines]
+        return _byte_code(code)
     try:
         node = ast.parse("\n".join(lines)).body[0]
-    except SyntaxError:  # A lambda in the middle of something.
+    except SyntaxError:
         return "\n".join(lines)
     return "\n".join(lines[node.lineno - 1 : node.end_lineno]) + "\n"
+
+
+def _dedented(lines: list[str]) -> list[str]:
+    """Return lines without the indentation of the first.
+
+    Not by textwrap.dedent: that is kept from dedenting by a string whose lines start further left.
+    """
+    margin = lines[0][: len(lines[0]) - len(lines[0].lstrip())]
+    lines = [line[len(margin) :] if line.startswith(margin) else line for line in lines]
+    return ["" if line.isspace() else line for line in lines]
+
+
+def _byte_code(code: CodeType) -> str:
+    return f"byte code {key_of(code).hex()}"
+
+
+def _lambdas(code: CodeType, module: dict[str, Any]) -> list[str]:
+    """Return the text of all lambdas that start in the line in which one does."""
+    import ast
+
+    text = _text_of_file(code.co_filename, module)
+    found = [
+        node
+        for node in ast.walk(_parsed(text))
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno
+    ]
+    found.sort(key=lambda node: node.col_offset)
+    return [ast.get_source_segment(text, node) or "" for node in found]
+
+
+def _class_statements(cls: type) -> list[str]:
+    """Return the text of all class statements of the name of a class in the file of its module."""
+    import ast
+
+    module = sys.modules.get(cls.__module__)
+    text = _text_of_file(getattr(module, "__file__", None) or "", vars(module) if module else {})
+    lines = text.split("\n")
+    found = []
+    inside: list[tuple[Any, str]] = [(_parsed(text), "")]
+    while inside:
+        around, prefix = inside.pop()
+        for node in ast.iter_child_nodes(around):
+            name = prefix
+            if isinstance(node, ast.ClassDef):
+                if prefix + node.name == cls.__qualname__:
+                    found.append(node)
+                name = f"{prefix}{node.name}."
+            elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                name = f"{prefix}{node.name}.<locals>."
+            if not isinstance(node, ast.expr):
+                inside.append((node, name))
+    found.sort(key=lambda node: node.lineno)
+    texts = [_dedented(lines[node.lineno - 1 : node.end_lineno]) for node in found]
+    return ["\n".join(text) + "\n" for text in texts]
+
+
+def _text_of_file(path: str, module: dict[str, Any]) -> str:
+    import linecache
+
+    linecache.checkcache(path)
+    return "".join(linecache.getlines(path, module))
+
+
+@lru_cache(maxsize=1)  # What is looked for at one time is mostly in one file.
+def _parsed(text: str) -> Any:
+    import ast
+
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])
 
 
 class Canonicalizer:
@@ -367,6 +467,10 @@ def _encode_dict(parts: Canonicalizer, value: Any) -> bytes:
     return b"@dict" + parts.items(value)
 
 
+def _encode_mapping_proxy(parts: Canonicalizer, value: Any) -> bytes:
+    return b"@mapping proxy" + parts.items(value)
+
+
 def _encode_set(parts: Canonicalizer, value: Any) -> bytes:
     cls = type(value)
     try:
@@ -382,8 +486,61 @@ def _encode_bytearray(_: Canonicalizer, value: Any) -> bytes:
     return b"@bytearray" + bytes(value)
 
 
-def _encode_class(_: Canonicalizer, value: Any) -> bytes:
+def _encode_class(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode a class by its name, by which pickle finds it, or a local one by its source.
+
+    Classes made by one function may have one name, but pickle does not find any of them by it.
+    """
+    if "<locals>" in value.__qualname__:
+        return _encode_class_source(parts, value)
     return _tag("class", global_name(value))
+
+
+def _encode_class_source(parts: Canonicalizer, value: Any) -> bytes:
+    """Encode a class by its text, and by what its functions have taken from around them.
+
+    Where there is no text, by its functions and constants.  Classes of the standard library and of
+    this package are known by their names.
+    """
+    if _is_given_class(value):
+        return _tag("class", global_name(value))
+    try:
+        text = source_of(value)
+    except HashError:
+        text = ""
+    members = {}
+    for name, member in _members(value):
+        if not isinstance(member, FunctionType):
+            is_counted = not text
+        elif text:  # Which generated functions follow from.
+            is_counted = not _is_given_file(member.__code__.co_filename, generated=True)
+        else:
+            is_counted = not _is_given(member)
+        if is_counted:
+            members[name] = member
+    return (
+        _tag("class source", global_name(value)) + key_of(text) + _items_with_keys(parts, members)
+    )
+
+
+def _members(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the functions and constants of a class, and of those inside it, with their names."""
+    for name, member in sorted(vars(cls).items()):
+        label = prefix + name
+        if isinstance(member, (staticmethod, classmethod)):
+            yield label, member.__func__
+        elif isinstance(member, cached_property):
+            yield label, member.func
+        elif isinstance(member, property):
+            for accessor in filter(None, (member.fget, member.fset, member.fdel)):
+                yield f"{label}.{accessor.__name__}", accessor
+        elif isinstance(member, type) and member.__qualname__ == f"{cls.__qualname__}.{name}":
+            yield from _members(member, f"{label}.")
+        elif isinstance(member, FunctionType) or not (
+            name.startswith("__")
+            or isinstance(member, (GetSetDescriptorType, MemberDescriptorType))
+        ):
+            yield label, member
 
 
 def _encode_module(_: Canonicalizer, value: Any) -> bytes:
@@ -391,20 +548,61 @@ def _encode_module(_: Canonicalizer, value: Any) -> bytes:
 
 
 def _encode_function(parts: Canonicalizer, value: Any) -> bytes:
-    """Encode a function by its source, and a local one by what it has taken from around it."""
-    source = source_of(value)
-    encoded = _tag("function", global_name(value)) + key_of(source)
-    if "<locals>" not in value.__qualname__ and "<lambda>" not in value.__qualname__:
-        return encoded
-    if source.count("lambda") > 1:  # Which one of them it is cannot be told from the source.
-        encoded += parts.key(value.__code__)
-    around = {"defaults": value.__defaults__, "keyword defaults": value.__kwdefaults__}
-    for name, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
+    """Encode a function by its source, and by what it has taken from around it.
+
+    Not by the source of what it wraps, which is among the latter: all that one decorator makes of
+    a function bears the same name.  Functions of the standard library and of this package are
+    known by their names, as their source varies with the version.
+    """
+    name = _tag("function", global_name(value))
+    is_local = "<" in value.__qualname__
+    if not is_local and _is_given(value):
+        return name
+    source = source_of(value, unwrap=False)
+    encoded = name + key_of(source)
+    if value.__code__.co_name == "<lambda>" and source.count("lambda") > 1:
+        encoded += parts.key(value.__code__)  # Which of those in the line it is cannot be told.
+    around = {f".{attribute}": part for attribute, part in sorted(vars(value).items())}
+    for i, default in enumerate(value.__defaults__ or ()):
+        around[f"default {i}"] = default
+    for parameter, default in sorted((value.__kwdefaults__ or {}).items()):
+        around[f"default of {parameter}"] = default
+    for variable, cell in zip(value.__code__.co_freevars, value.__closure__ or ()):
         try:
-            around[name] = cell.cell_contents
+            around[variable] = cell.cell_contents
         except ValueError:  # Not assigned yet.
             continue
-    return encoded + parts.items(around, " around it: {}")
+    if is_local:  # It is nothing but this.
+        return encoded + parts.items(around, " around it: {}")
+    return encoded + _items_with_keys(parts, around)
+
+
+def _items_with_keys(parts: Canonicalizer, mapping: dict[str, Any]) -> bytes:
+    """Return the keys of the names of a mapping, and of those values that have one."""
+    return b"".join(
+        parts.key(name) + (parts.key_if_any(value) or _NO_KEY) for name, value in mapping.items()
+    )
+
+
+def _is_given(function: FunctionType) -> bool:
+    """Say whether a function is of the standard library or this package, and named as it is."""
+    is_named = function.__globals__.get("__name__") == function.__module__
+    return is_named and _is_given_file(function.__code__.co_filename)
+
+
+def _is_given_class(cls: type) -> bool:
+    module = cls.__module__
+    if module in sys.builtin_module_names:
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return module != "__main__" and _is_given_file(file or "")
+
+
+def _is_given_file(path: str, generated: bool = False) -> bool:
+    """Say whether a file is of the standard library or this package, or of no file if so asked."""
+    return path.startswith((_OWN_FOLDER, "<" if generated else "<frozen ")) or (
+        path.startswith(_LIBRARY_FOLDER) and f"-packages{os.sep}" not in path
+    )
 
 
 def _encode_cached_function(parts: Canonicalizer, value: Any) -> bytes:
@@ -412,7 +610,9 @@ def _encode_cached_function(parts: Canonicalizer, value: Any) -> bytes:
 
 
 def _encode_code(parts: Canonicalizer, value: Any) -> bytes:
-    described = (value.co_name, value.co_code, value.co_names, value.co_consts)
+    names = (value.co_name, value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars)
+    counts = (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount, value.co_flags)
+    described = (names, counts, value.co_code, value.co_consts)
     return b"@code" + parts.keys(described) + getattr(value, "co_exceptiontable", b"")
 
 
@@ -420,11 +620,16 @@ def _encode_builtin(parts: Canonicalizer, value: Any) -> bytes:
     owner = value.__self__
     if owner is None or isinstance(owner, ModuleType):
         return _tag("function", global_name(value))
-    return _encode_method(parts, value)
+    return _tag("method", value.__name__) + parts.key(owner)
 
 
 def _encode_method(parts: Canonicalizer, value: Any) -> bytes:
-    return _tag("method", value.__name__) + parts.key(value.__self__)
+    return _tag("method", value.__name__) + parts.keys((value.__self__, value.__func__))
+
+
+def _encode_partial(parts: Canonicalizer, value: Any) -> bytes:
+    named = (value.func, value.args, value.keywords)
+    return _tag("partial", global_name(type(value))) + parts.keys(named) + _attributes(parts, value)
 
 
 def _encode_enum(parts: Canonicalizer, value: Any) -> bytes:
@@ -584,11 +789,14 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
     pieces: list[Any] = [*reduced, None, None, None]
     function, args, state, listitems, dictitems = pieces[:5]
     added = _added(value)
-    if isinstance(function, FunctionType):
-        function = global_name(function)  # Its source may differ from one Python to another.
     try:
-        encoded = [parts.key(function), parts.key(tuple(args))]
-        encoded.append(parts.key(_plain_state(cls, state, added)))
+        named = tuple([global_name(arg) if isinstance(arg, type) else arg for arg in args])
+        which = bytes([isinstance(arg, type) for arg in args])
+        encoded = [
+            _key_of_maker(parts, function),
+            digest(parts.key(named) + which),
+            parts.key(_plain_state(cls, state, added)),
+        ]
     except HashError as error:
         raise error.within(f".__reduce__ of {cls.__name__}") from error.__cause__
     if listitems is not None:
@@ -598,6 +806,20 @@ def _encode_reduced(parts: Canonicalizer, value: Any) -> bytes:
     if added:
         encoded.append(digest(b"@added" + parts.items(added, ".{}")))
     return _tag("reduced", global_name(cls)) + b"".join(encoded)
+
+
+def _key_of_maker(parts: Canonicalizer, maker: Any) -> bytes:
+    """Return the key of what rebuilds an object; of a class or function that of its name.
+
+    Its source is not the object's, and may differ from one Python to another.
+    """
+    if isinstance(maker, type):
+        return digest(_tag("class", global_name(maker)))
+    if isinstance(maker, FunctionType) and "<" not in maker.__qualname__:
+        return digest(_tag("function", global_name(maker)))
+    if isinstance(maker, MethodType):
+        return digest(_tag("method", maker.__name__) + _key_of_maker(parts, maker.__self__))
+    return parts.key(maker)
 
 
 def _plain_state(cls: type, state: Any, added: dict[str, Any]) -> Any:
@@ -766,6 +988,7 @@ _EXACT: dict[type, Encoder] = {
     bytearray: _encode_bytearray,
     type: _encode_class,
     ModuleType: _encode_module,
+    MappingProxyType: _encode_mapping_proxy,  # What functools.singledispatch keeps.
     FunctionType: _encode_function,
     _lru_cache_wrapper: _encode_cached_function,
     CodeType: _encode_code,
@@ -780,6 +1003,7 @@ _KNOWN: dict[str, Encoder] = {  # By name, as most of them are rarely imported.
     "enum.Flag": _encode_flag,
     "fractions.Fraction": _encode_attributes,  # What it is reduced to varies with the Python.
     "zoneinfo.ZoneInfo": _encode_zone,  # As does this.
+    "functools.partial": _encode_partial,  # That it has no attributes is kept in two ways.
     "collections.Counter": _encode_counter,  # Its attributes are not pickled.
     "pathlib.PurePath": _encode_path,
     "pathlib._local.PurePath": _encode_path,  # Its name in Python 3.13.

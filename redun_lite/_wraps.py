@@ -113,7 +113,7 @@ def wraps_task(
             around = wrapper(inner)
             if not inspect.isfunction(around):
                 raise TaskError(f"{where}: the wrapper has to return a function, not {around!r}")
-            source = source_of(around)
+            source = source_of(around, unwrap=False)
             data = [*(wrapper_hash_includes or ()), *(wrapper_extra_hash_data or ())]
             if not use_wrapper_signature:
                 around.__wrapped__ = inner.func  # type: ignore[attr-defined]

@@ -20,6 +20,7 @@ import ipaddress
 import json
 import math
 import operator
+import os
 import pathlib
 import re
 import sys
@@ -31,6 +32,19 @@ from redun_lite import Value
 from redun_lite._expr import SimpleExpression, TaskExpression, ValueExpression, key_of_expr
 
 T = TypeVar("T")
+
+UNSTORED = frozenset(
+    {
+        "class local",
+        "function local",
+        "function that is wrapped",
+        "function that wraps another otherwise",
+        "lambda",
+        "lambda over lines",
+        "module",
+    }
+)
+"""What has a key, but cannot be pickled."""
 
 
 class Point(NamedTuple):
@@ -308,7 +322,29 @@ def remembered(x):
     return x
 
 
+def repeated(times: int) -> Any:
+    def decorate(base: Any) -> Any:
+        @functools.wraps(base)
+        def wrapper(x: Any) -> Any:
+            return [base(x) for _ in range(times)]
+
+        return wrapper
+
+    return decorate
+
+
+@repeated(3)
+def wrapped(x):
+    return x
+
+
 double = lambda x: 2 * x  # noqa: E731
+
+
+over_lines = [
+    lambda x: x
+    + 1,
+]  # fmt: skip
 
 
 def adder(n: int) -> Any:
@@ -316,6 +352,16 @@ def adder(n: int) -> Any:
         return x + n
 
     return add
+
+
+def local_class(n: int) -> Any:
+    class Local:
+        size = 3
+
+        def add(self, x: int) -> int:
+            return x + n
+
+    return Local
 
 
 def with_attribute(made: Any, **attributes: Any) -> Any:
@@ -552,9 +598,15 @@ def code() -> Any:
     yield "function async", coroutine
     yield "function of the standard library", operator.itemgetter
     yield "function remembered", remembered
+    yield "function that is wrapped", wrapped.__wrapped__
+    yield "function that wraps another", wrapped
+    yield "function that wraps another otherwise", repeated(4)(wrapped.__wrapped__)
+    yield "function of a module of the standard library", json.dumps
+    yield "function of a frozen module", os.walk
     yield "function static", Namespace.static
     yield "function local", adder(1)
     yield "lambda", double
+    yield "lambda over lines", over_lines[0]
     yield "builtin", len
     yield "builtin of a module", math.sin
     yield "method of an object", Temperature(1).is_valid
@@ -563,11 +615,14 @@ def code() -> Any:
     yield "method of a builtin class", dict.fromkeys
     yield "method unbound", str.upper
     yield "partial", functools.partial(function, 1, y={"a"})
+    yield "partial of a method", functools.partial(Namespace().method, x=1)
     yield "partial bare", functools.partial(function)
+    yield "methodcaller", operator.methodcaller("get", 1, default={"a", "b"})
     yield "itemgetter", operator.itemgetter(1, "a")
     yield "class", Plain
     yield "class inner", Namespace.Inner
     yield "class with a metaclass", WithMeta
+    yield "class local", local_class(1)
     yield "class builtin", int
     yield "class of none", type(None)
     yield "class of the package", Value

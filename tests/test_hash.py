@@ -18,6 +18,7 @@ import ipaddress
 import json
 import marshal
 import math
+import operator
 import os
 import pathlib
 import pickle
@@ -141,40 +142,40 @@ PINNED = {
     "flag none": "ae447bb3098cb097402af04570d517dc2edc7ca1",
     "int flag combined": "74afed05c0ee1003298ac0160224b76c685f9fbb",
     "int flag unknown": "1291d90701902665c9b3725265face816f520223",
-    "datetime": "73dc3ea9f0fa4401ca6e5aae8b9ef6dbc43b245b",
-    "datetime utc": "75ac9110d5f25de034dc88e80057126b92158548",
-    "datetime zone": "8846ef6a63ba168583df0205108de56fce51809d",
-    "datetime fold": "4418452c003b394d38837ae4888d6293dee73947",
-    "date": "f07cbea89cefe615f9fe0a62bc323835ce542e55",
-    "time": "1e51ec3f650166c60182cc16afd02ad4ff210646",
-    "timedelta": "241aa172c0645cfcc761a8bed0ed0557a1421124",
-    "timezone": "006f0c7f8bf0c7a95d248e4a87cb32905d442742",
+    "datetime": "8e7c81a60260e4d92731ca2a772791dd211967c0",
+    "datetime utc": "70ec1d83e956fb8bd62762f9560a4f31f12f487d",
+    "datetime zone": "361ace938bb25a56b2c872e3e722df46771ce205",
+    "datetime fold": "dccab279f8caa41e57ccd5b3153d82589b6fb728",
+    "date": "8f94754039ad413483380804e012927cfac1b971",
+    "time": "336369f92f5ddcc7ff3aeef01b14b3b0ccdd0aa3",
+    "timedelta": "e89eeff36191d15de3d4f9c3902888be45e65ac8",
+    "timezone": "b1a5de2dbb11e8c53266e876d1d8cf900b427ec6",
     "zoneinfo": "4cf12c234bd3d3a43ba4afb92d71aaaf0aceb695",
-    "datetime zoneinfo": "11d390134928b39f2cedf8753c4625a94af4a27c",
-    "decimal": "b2378d6c1528fd6edc3c53d52e79d74053d7b33f",
-    "decimal nan": "12bb798f8935ee04ada6a4fe35cb441fff6f9a35",
+    "datetime zoneinfo": "674b069698c0380df6376d29773542159174cd3f",
+    "decimal": "2e089e78d735fccb4f39dc651a5f7d814e259e44",
+    "decimal nan": "84f631aeb5f3282c07e626dd307266f5ec8b8eb3",
     "fraction": "825e2fdd7a06daf40f84cf7c7a10a6a336fc2fc9",
-    "uuid": "87676ba6abc554ba153518ebc2311d5fda9bba8f",
-    "ip address": "20c03bc096da95751bf48758ee1e38629b2d2d55",
+    "uuid": "6329acf9560db87fe54b12b8e38f7d8c7e339f8c",
+    "ip address": "01906baed20e3b8189fc3b5f3a4adb3a2961965d",
     "pure path": "c24666f2008d00ebb9084249e2d94df61318f0c8",
     "windows path": "74536174df5c7642c946d0a9d7bf030425232e68",
     "path": "8e3fea1ab63cc0c71389219cfaaf4b2e0a726625",
-    "range": "dd03c06fefaa01d726af64e08714f94d087de28d",
-    "slice": "3e1c12a116b915c981be6fa4bd1a94251a0ea032",
+    "range": "cd139d463c622337aaf99f1618d714580f807ab0",
+    "slice": "4a5ad42a1917ee5d7c003b2e616b4f2766c1e278",
     "ellipsis": "f54fe451967bd3dd151ee279c1aeabf3e2d95cf4",
-    "ordered dict": "3bcd01b300bdee06061a7f961d098100e666aac2",
-    "default dict": "a6b7fd16d2f4352cd53d832ac31037e4b7716932",
-    "counter": "892225793696957ed08470c1b59b5e0bbc2a888c",
-    "deque": "3d953082f96b6a771b5d5c7553b5db9875209fe1",
-    "deque bounded": "dd035e96060fc4e3c776b3830c91287aba2ff078",
+    "ordered dict": "91edc779162b3f66846678ff046f2e25bb160ade",
+    "default dict": "8ae3424bd83bfdce75a54e2b0067f82dcbf78bd2",
+    "counter": "3837fb8d0b623da4fe3c18db1639d6256b5670a9",
+    "deque": "b7efcf9fca06249fab215124e34b8f437221fc06",
+    "deque bounded": "d4887ca0947cbdd47f4184af406d23131e96a8d3",
     "chain map": "f014f532a9ee55cfab2f3463f66acaa6220d0383",
     "user dict": "6a28a02f57c554705eee76d909933e660aac551c",
     "bytearray": "406347b3544a353cd1440d8b2f9687242a6e761f",
-    "array": "2fa132b000767662a0f607d45d3da5c0dae9dc15",
-    "array of bytes": "ca9dfe29f0f84fc283e467c5fd68ce2afe2a77c2",
-    "simple namespace": "3eba53529547702e230123c7e6932c1713d7af1e",
-    "pattern": "7acc71c25441f3dca6ee2f8cadec413485534fa6",
-    "generic alias": "5a342b000be978bc48a1164bea59802d04d0c787",
+    "array": "b0d8dc99f918831513dc9a4ba422c1d13b23be69",
+    "array of bytes": "2cfa43b18edfe4144435c0c56be369adf4c2122c",
+    "simple namespace": "81443465a5afb971c3a5350798dd8d598e2e3168",
+    "pattern": "460084da01129297ac545e9dc34b97256f77a265",
+    "generic alias": "42dfa5fd5a381aa34e820d329e28f08c98a37a19",
     "module": "1075fcd15a9c1c60056e9c702c257da941c2c41a",
     "exception": "177b626a2b25e157ec5f4a8ed5726d984e2d4fed",
     "exception bare": "9d68b29d5308ebb23112fd807c95061c387fd7a8",
@@ -190,52 +191,61 @@ PINNED = {
     "object with slots and attributes": "bd7c42168187500bb7175e74a5f65656b0081b64",
     "object with slots and no attributes": "34474dc21ecf42feebd66f5c000777d8c0d1a3bd",
     "object with private slots": "ecaf7ccf184c2b6666209388ce3e44fbcc791836",
-    "object with __getstate__": "38b770251869b298247c5cae6be4e053c4e14b2e",
-    "object with __reduce__": "77d5d7b19211f2e122f59467ad884a8ebba7a7fc",
-    "object rebuilt by a function": "ab66450f20ea6d9f14d8dd75d6011337f58a07b4",
-    "object with __getnewargs__": "ced55a5690d9958a401c857fba93cf8729f22dab",
+    "object with __getstate__": "80d3eefdf8747651525f91ae217c2551591d94e1",
+    "object with __reduce__": "5114cdf7d388a6b4a3f83b0ec694a689862f13fc",
+    "object rebuilt by a function": "34618e627e2bb55559713409142fc66f6f8c9b98",
+    "object with __getnewargs__": "0311e39055784d3ac92d35c20cf07bd5d864cb69",
     "object with a cached property": "ce7ca002f60f953e372972acbf94f1fdec56d412",
     "object with a cached property in use": "ce7ca002f60f953e372972acbf94f1fdec56d412",
     "object generic": "2421b8b3475199e4095cd9dc504ad66f1f8b9fc4",
-    "int subclass": "616c9e2971485d5eb0ec453757b94b5fde8139da",
-    "int subclass with attributes": "21817865e30705ef7da677ca3fd6b89c0405d039",
-    "str subclass": "c49896d902de29e285a60410819284c3258216d6",
-    "float subclass": "bcabc956e20abea45fbf2a37a244ac2b8a50d183",
-    "tuple subclass": "57e44e1a15427601497e888dab651151417fb605",
-    "list subclass": "8c77f86f54de1530e4c9806111ba64d5369dc37f",
-    "dict subclass": "d4191da9b1d7c320fa17735605c05ea1a021b6af",
+    "int subclass": "23e539cf44b09ee2bbc29d9c4a0bc58af61a0b22",
+    "int subclass with attributes": "2b4753eefe06c24a95ed663109d5a8e6142e681a",
+    "str subclass": "dffd19f67bf85a1d078341bc2873f1c83bb937d5",
+    "float subclass": "a759e319f78c1c49018e98f8deb0c7704d832afe",
+    "tuple subclass": "474979c69ceb4a58f09bef2911db240b009f7dd4",
+    "list subclass": "0114ea1dd07cb425134f9b213aef87d04d8ccc75",
+    "dict subclass": "1ad7d7cc839a4b41725c371ed05e9551d59ac214",
     "set subclass": "b7dcd452336d8f1f5b452778682a1b1048c38023",
     "set subclass with attributes": "f43467276d4127360f17efee00e652fed56f3064",
     "value": "52bb08a68c017b59e4afa7421ca661b7885a3b67",
     "value with a key": "42c2d500c3ee666aa775dc268083d3d4bf8579d8",
     "values nested": "820a2327468259447371a9005e85f5c19b42b585",
-    "function": "8acb8fa2c22dd06922b5e89ca48087e6e9b6bc81",
+    "function": "1dac5e09e64c755dc8738cda02bc589f85cc38a3",
     "function async": "1fead7c632666a451db6bd2e8838998174e6f746",
     "function of the standard library": "db545097e4ed750680f6024c70f3f10eff25ef5d",
     "function remembered": "81defa6df7dcd4e80cf9e10852ddbe2d25c2d55e",
+    "function that is wrapped": "5f1e0a191f215098d970a770929c3601b2a14c3c",
+    "function that wraps another": "f11691e30afd81df7802e54f296816dfcdc78ce7",
+    "function that wraps another otherwise": "e5d906f9db970d8a21214e577e9587174e0c8222",
+    "function of a module of the standard library": "1315987faee287f07cb30c888173527a32619546",
+    "function of a frozen module": "597eb1a8faea73ad5a2cd6cd2adcfe03343e509e",
     "function static": "cf889b20f277770766dbb2b5ff43c04601acf7dd",
-    "function local": "b8f62a292deee319652e7b5458dadfca7e640863",
-    "lambda": "877de2cf3f0d93d1a6fe89382f5bf83709ffffff",
+    "function local": "a4f00ee48b7617519bffe096e49909c5c0655705",
+    "lambda": "97b6be48aef20c537f14d7ba4298142dc35a6f6c",
+    "lambda over lines": "93e4c5f218f391975d76785558a0946d98f86646",
     "builtin": "daf8465e40fca2cac700a39e65603e1f9fcbf4a5",
     "builtin of a module": "5e9b4d845e39217272fc1d6de7d38b4535ac9890",
-    "method of an object": "f41e81e2aadebe5cb30f5b1dc640b5c0a58d41cc",
-    "method of a class": "0f26d7121755a82d0081f6cb83e3595575d1829c",
+    "method of an object": "f339e336e7b5b34da5bab73f7ea3b101517e6922",
+    "method of a class": "ef12ae0cfba9be6d51bda0b97e4f89ac0b2883d6",
     "method of a builtin": "90574789b0a9f2bebcd3464fcff341b82891a73a",
     "method of a builtin class": "72ce6925f77a89587e9e5feb22de31345a44c932",
-    "method unbound": "8531c0a03c6dfcfa5e1a0df40ade7a82dd446f7c",
-    "partial": "8511405505560b43134ce3c315c10007029ffc79",
-    "partial bare": "664db9c32321488f279a275badb7eb6ff594430e",
-    "itemgetter": "7d674c2288780c291879bb16f53dea2fd596d50c",
+    "method unbound": "8c540ae6392ab81bc18c39c56b23efdbb3526a33",
+    "partial": "1bd73e48d34f139aefd2c8fc745c3f6ba1e2a7c4",
+    "partial of a method": "7fa580b2f4a4124f351e75b0d73a8da073c4f65a",
+    "partial bare": "c243b6cceb8289ca1144f33e2a476f28ea4e9a07",
+    "methodcaller": "d95ae1c74cd3ff6d57db82f7585be9aceb74216e",
+    "itemgetter": "1d5b24e57aebd9354d2df68437f8022c9c5e05cc",
     "class": "7dbe0df9fe06a72c4eebf10bd9ddb06cd4f61bb6",
     "class inner": "ca7d843793ac4aa258ba7bedcb1a3fac64e2dbbf",
     "class with a metaclass": "f5ba4c740683bf8fc6db3483882f33f0eef1a007",
+    "class local": "83a7424ad4dfbe82ec7c2fc8c6186508df0f15e5",
     "class builtin": "f4fd6201314a1173bb9b2a8ac1250490a3f71add",
     "class of none": "d7dc6e0f378a4e45a385a0805166cb89285a0131",
     "class of the package": "d34ee7b26ff9acc66ac233fe4804d9a8141c7a31",
     "call": "2c31337a956dcf176a63e0af9e05067d17f68a43",
     "call with options": "26c38b0cbae5103855964534e866a0cef17d5567",
     "operator": "61c62ae8b749c1159e1472ad684d2ae5b8242516",
-    "item": "d8d44d6f8e6d01a52d33219f25fad68cb2899479",
+    "item": "927db24b9b00a6d7b9bdf5e3bc4ad02739524b3f",
     "value expression": "93799ac0f48316eecb4a9fbb391b44226b24eba9",
     "calls nested": "0d976e26ae6ad2ffed1ac7fd18f1c22d1753fd1c",
     "calls in a set": "fe31f6da66202acb6ee4fb49038bec6462705ef0",
@@ -790,6 +800,143 @@ def test_a_wrapped_function_has_the_source_of_what_it_wraps(module):
     assert source_of(module(source).f) == "def f(x):\n    return x\n"
 
 
+def test_what_a_decorator_makes_of_a_function_has_a_key_of_its_own():
+    base = key_corpus.wrapped.__wrapped__
+    made = [key_corpus.repeated(2)(base), key_corpus.repeated(3)(base)]
+    assert all_differ(base, *made, key_corpus.repeated(3)(made[1]))
+    assert key_of(made[1]) == key_of(key_corpus.wrapped)
+
+
+DECORATED = """
+import functools, threading
+
+def guarded(times, lock=threading.Lock()):
+    def decorate(base):
+        @functools.wraps(base)
+        def wrapper(*args):
+            with lock:
+                return [base(*args) for _ in range(times)]
+        return wrapper
+    return decorate
+
+@guarded(2)
+@guarded(3)
+def f(x, unit="m"):
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("guarded(2)", "guarded(4)"),
+        ("guarded(3)", "guarded(4)"),
+        ("return x", "return -x"),
+        ("in range(times)", "in range(times + 1)"),
+        ('unit="m"', 'unit="s"'),
+    ],
+)
+def test_the_key_of_a_decorated_function_changes_with_all_that_it_is_made_of(module, old, new):
+    one, again, two = (module(text) for text in (DECORATED, DECORATED, DECORATED.replace(old, new)))
+    assert key_of(one.f) == key_of(again.f) != key_of(two.f)
+
+
+def test_a_default_that_follows_from_a_constant_is_part_of_the_key(module):
+    source = "SIZE = {}\ndef f(x, size=SIZE, *, step=SIZE): return x\n"
+    assert key_of(module(source.format(1)).f) != key_of(module(source.format(2)).f)
+
+
+def test_an_attribute_of_a_function_is_part_of_the_key(module):
+    source = "def f(x): return x\nf.unit = {!r}\n"
+    assert key_of(module(source.format("m")).f) != key_of(module(source.format("s")).f)
+
+
+def test_methods_differ_by_object_and_function(module):
+    source = "class C:\n    def f(self): return {}\n    g = f\n"
+    one, two = module(source.format(1)), module(source.format(2))
+    objects = [one.C(), two.C(), one.C()]
+    objects[2].x = 1
+    assert all_differ(one.C.f, *[each.f for each in objects])
+    assert key_of(one.C().f) == key_of(objects[0].f)
+    assert all_differ(types.MethodType(one.C.f, 1), types.MethodType(two.C.f, 1))
+
+
+def test_partial_functions_differ_by_all_they_hold():
+    def partial(*args: Any, **kwargs: Any) -> Any:
+        return functools.partial(key_corpus.function, *args, **kwargs)
+
+    named = partial()
+    named.name = "x"
+    assert all_differ(
+        named,
+        partial(),
+        partial(1),
+        partial(x=1),
+        partial(y=1),
+        partial(partial),
+        functools.partial(key_corpus.coroutine),
+        key_corpus.function,
+    )
+    looked_at = partial()
+    assert vars(looked_at) == {}
+    assert key_of(looked_at) == key_of(partial())
+
+
+def test_functions_of_the_operator_module_differ_by_what_they_get():
+    operators = (operator.itemgetter, operator.attrgetter, operator.methodcaller)
+    assert all_differ(*[make(*args) for make in operators for args in ("a", "b", ("a", "b"))])
+
+
+def test_a_function_of_the_standard_library_is_known_by_its_name(monkeypatch):
+    before = key_of(json.dumps)
+    monkeypatch.setattr(json.dumps, "__code__", json.dump.__code__)
+    assert key_of(json.dumps) == before
+
+
+def test_what_the_standard_library_makes_of_a_function_changes_with_it(module):
+    source = """
+    import contextlib, functools
+
+    @contextlib.contextmanager
+    def f(x):
+        yield x
+
+    @functools.singledispatch
+    def g(x):
+        return x
+
+    @g.register(int)
+    def for_int(x):
+        return x + 1
+    """
+    one, again, two, three = (
+        module(text)
+        for text in (
+            source,
+            source,
+            source.replace("yield x", "yield -x"),
+            source.replace("1", "2"),
+        )
+    )
+    assert key_of(one.f) == key_of(again.f) != key_of(two.f)
+    assert key_of(one.g) == key_of(again.g) != key_of(three.g)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("+ 1", "+ 2"), ("lambda x: x", "lambda x: (x)"), ("+ 3", "+ 4")]
+)
+def test_the_key_of_a_lambda_changes_with_all_of_its_lines(module, old, new):
+    source = "made = [\n    lambda x: x\n    + 1,\n    dict(key=lambda x: (\n        x + 3)),\n]\n"
+    one, again, two = (module(text).made for text in (source, source, source.replace(old, new)))
+    assert key_of(one) == key_of(again) != key_of(two)
+
+
+def test_a_lambda_does_not_depend_on_what_stands_around_it(module):
+    one = module("made = [lambda x: x]\n").made[0]
+    two = module("made = dict(a=1,\n    b=lambda x: x)\n").made["b"]
+    assert source_of(one) == source_of(two) == "lambda x: x"
+
+
 def test_local_functions_differ_by_what_they_have_taken_from_around_them():
     assert key_of(key_corpus.adder(1)) == key_of(key_corpus.adder(1))
     assert key_of(key_corpus.adder(1)) != key_of(key_corpus.adder(2))
@@ -811,6 +958,11 @@ def test_a_local_function_that_holds_a_lock_is_an_error_that_names_the_variable(
 
     with pytest.raises(HashError, match=r"^ around it: lock: cannot make a key of _?lock"):
         key_of(locked)
+
+
+def test_local_classes_differ_by_what_they_have_taken_from_around_them():
+    assert key_of(key_corpus.local_class(1)) == key_of(key_corpus.local_class(1))
+    assert key_of(key_corpus.local_class(1)) != key_of(key_corpus.local_class(2))
 
 
 def test_functions_made_in_a_loop_differ_by_their_defaults():
@@ -840,6 +992,8 @@ def without_source(source: str) -> Any:
         ["def f(x): return [i + 1 for i in x]", "def f(x): return [i + 2 for i in x]"],
         ["def f(x): return lambda: x + 1", "def f(x): return lambda: x + 2"],
         ["def f(x): return x in {1, 2}", "def f(x): return x in {1, 3}"],
+        ["def f(x): return x", "def f(*x): return x", "def f(*, x): return x"],
+        ["def f(a, b): return a", "def f(b, a): return b"],
     ],
 )
 def test_functions_without_source_differ_by_their_byte_code(others):

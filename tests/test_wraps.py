@@ -431,6 +431,13 @@ def test_the_hash_stands_for_the_wrapper_and_all_that_is_wrapped(define, change)
     assert define(WRAPPED.format(**PLAIN)).hash == before
 
 
+def test_a_wrapper_that_names_itself_after_the_function_counts_by_its_own_source(define):
+    text = WRAPPED.replace("def call", "@functools.wraps(inner.func)\n        def call")
+    text = "import functools\n" + text
+    before = define(text.format(**PLAIN)).hash
+    assert define(text.format(**{**PLAIN, "wrapper": "[inner.func(*args)]"})).hash != before
+
+
 def test_the_hash_of_a_wrapped_task_is_not_that_of_the_task(define):
     text = "@task\ndef main():\n    return 1\n"
     assert define(WRAPPED.format(**PLAIN)).hash != define(text).hash
