@@ -100,6 +100,14 @@ def key_of(value: Any) -> bytes:
     return blake2b(canonical(value), digest_size=KEY_SIZE).digest()
 
 
+def key_with_sources(values: list[Any]) -> bytes:
+    """Return the key of values that some code depends on: as `key_of`, but with classes' sources.
+
+    A class as an argument is what its name finds, and so is stored; here it is its text.
+    """
+    return key_of(values) if is_flat(values) else digest(canonical_object(values, None, True))
+
+
 def canonical(value: Any) -> bytes:
     """Return the canonical bytes of a value; see `key_of`."""
     if is_flat(value):
@@ -112,9 +120,11 @@ def canonical(value: Any) -> bytes:
     return canonical_object(value)
 
 
-def canonical_object(value: Any, encoder: Encoder | None = None) -> bytes:
+def canonical_object(
+    value: Any, encoder: Encoder | None = None, with_sources: bool = False
+) -> bytes:
     """Return the canonical bytes of a value that is not flat, as `encoder` makes them."""
-    parts = Canonicalizer()
+    parts = Canonicalizer(with_sources)
     try:
         data = parts.encode(value, encoder)
         return parts.refine(value, encoder) if parts.is_cyclic else data
@@ -279,29 +289,42 @@ def _lambdas(code: CodeType, module: dict[str, Any]) -> list[str]:
 
 
 def _class_statements(cls: type) -> list[str]:
-    """Return the text of all class statements of the name of a class in the file of its module."""
+    """Return the text of the class statements of a class's name, in the file that it is from."""
+    module = sys.modules.get(cls.__module__)
+    files = [getattr(module, "__file__", None) or ""]
+    for _, member in _members(cls):  # Not every class is from a module, say one in a notebook.
+        if isinstance(member, FunctionType):
+            files.append(member.__code__.co_filename)
+    for file in dict.fromkeys(files):
+        text = _text_of_file(file, vars(module) if module else {})
+        lines = text.split("\n")
+        found = [
+            _dedented(lines[node.lineno - 1 : node.end_lineno])
+            for node in _class_nodes(_parsed(text), cls.__qualname__)
+        ]
+        if found:
+            return ["\n".join(statement) + "\n" for statement in found]
+    return []
+
+
+def _class_nodes(tree: Any, qualname: str) -> list[Any]:
     import ast
 
-    module = sys.modules.get(cls.__module__)
-    text = _text_of_file(getattr(module, "__file__", None) or "", vars(module) if module else {})
-    lines = text.split("\n")
     found = []
-    inside: list[tuple[Any, str]] = [(_parsed(text), "")]
+    inside = [(tree, "")]
     while inside:
         around, prefix = inside.pop()
         for node in ast.iter_child_nodes(around):
             name = prefix
             if isinstance(node, ast.ClassDef):
-                if prefix + node.name == cls.__qualname__:
+                if prefix + node.name == qualname:
                     found.append(node)
                 name = f"{prefix}{node.name}."
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 name = f"{prefix}{node.name}.<locals>."
             if not isinstance(node, ast.expr):
                 inside.append((node, name))
-    found.sort(key=lambda node: node.lineno)
-    texts = [_dedented(lines[node.lineno - 1 : node.end_lineno]) for node in found]
-    return ["\n".join(text) + "\n" for text in texts]
+    return sorted(found, key=lambda node: node.lineno)
 
 
 def _text_of_file(path: str, module: dict[str, Any]) -> str:
@@ -324,9 +347,10 @@ def _parsed(text: str) -> Any:
 class Canonicalizer:
     """Encodes one value; remembers the parts it has seen while it does."""
 
-    __slots__ = ("_cyclic_keys", "_is_cyclic", "_keys", "_open", "_seen")
+    __slots__ = ("_cyclic_keys", "_is_cyclic", "_keys", "_open", "_seen", "with_sources")
 
-    def __init__(self) -> None:
+    def __init__(self, with_sources: bool = False) -> None:
+        self.with_sources = with_sources  # Whether the source of a class counts.
         self._keys: dict[int, bytes] = {}
         self._seen: list[Any] = []  # Keeps temporaries alive, so that no id is used twice.
         self._open: set[int] = set()  # Ids of the objects being encoded.
@@ -487,11 +511,11 @@ def _encode_bytearray(_: Canonicalizer, value: Any) -> bytes:
 
 
 def _encode_class(parts: Canonicalizer, value: Any) -> bytes:
-    """Encode a class by its name, by which pickle finds it, or a local one by its source.
+    """Encode a class by its name, by which pickle finds it, or by its source if that counts.
 
     Classes made by one function may have one name, but pickle does not find any of them by it.
     """
-    if "<locals>" in value.__qualname__:
+    if parts.with_sources or "<locals>" in value.__qualname__:
         return _encode_class_source(parts, value)
     return _tag("class", global_name(value))
 
@@ -518,9 +542,8 @@ def _encode_class_source(parts: Canonicalizer, value: Any) -> bytes:
             is_counted = not _is_given(member)
         if is_counted:
             members[name] = member
-    return (
-        _tag("class source", global_name(value)) + key_of(text) + _items_with_keys(parts, members)
-    )
+    head = _tag("class source", global_name(value))
+    return head + key_of(text) + _items_with_keys(parts, members)
 
 
 def _members(cls: type, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -36,7 +36,7 @@ from ._expr import (
     key_of_expr,
     loads_expr,
 )
-from ._hash import PACKAGE, digest, key_of, source_of
+from ._hash import PACKAGE, digest, key_of, key_with_sources, source_of
 from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,
@@ -282,7 +282,7 @@ class Task(Value, Generic[P, R]):
     def _make_key(self) -> bytes:
         code = ("source", self.source) if self.version is None else ("version", self.version)
         try:
-            includes = key_of(list(self.hash_includes)) if self.hash_includes else b""
+            includes = key_with_sources(list(self.hash_includes)) if self.hash_includes else b""
         except HashError as error:
             raise TaskError(f"task {self.fullname}: {error.within('hash_includes')}") from None
         return digest(b"@task" + key_of((self.fullname, *code)) + includes)

@@ -50,6 +50,7 @@ from redun_lite._hash import (
     global_name,
     is_flat,
     key_of,
+    key_with_sources,
     register_encoder,
     source_of,
 )
@@ -963,6 +964,142 @@ def test_a_local_function_that_holds_a_lock_is_an_error_that_names_the_variable(
 def test_local_classes_differ_by_what_they_have_taken_from_around_them():
     assert key_of(key_corpus.local_class(1)) == key_of(key_corpus.local_class(1))
     assert key_of(key_corpus.local_class(1)) != key_of(key_corpus.local_class(2))
+
+
+def test_a_class_as_a_value_is_known_by_its_name(module):
+    source = "class C:\n    size = {}\n"
+    assert key_of(module(source.format(1)).C) == key_of(module(source.format(2)).C)
+
+
+CLASSES = """
+import dataclasses, enum, functools
+from typing import NamedTuple
+
+def twice(f):
+    @functools.wraps(f)
+    def wrapper(self):
+        return f(self) * 2
+    return wrapper
+
+@functools.total_ordering
+@dataclasses.dataclass
+class C:
+    size: int = 1
+
+    class Inner:
+        def f(self):
+            return "inner"
+
+    @twice
+    def f(self):
+        return super().__hash__()
+
+    @property
+    def area(self):
+        return self.size ** 2
+
+    @classmethod
+    def g(cls):
+        return lambda: cls
+
+    def __lt__(self, other):
+        return self.size < other.size
+
+class Derived(C):
+    pass
+
+class Row(NamedTuple):
+    a: int = 1
+
+class Color(enum.Enum):
+    RED = 1
+"""
+
+
+def executed(source: str) -> Any:
+    made: dict[str, Any] = {"__name__": "executed"}
+    exec(compile(source, "<string>", "exec", dont_inherit=True), made)
+    return types.SimpleNamespace(**made)
+
+
+def with_sources(made: Any) -> bytes:
+    return key_with_sources([made, {"nested": (made,)}])
+
+
+@pytest.mark.parametrize("has_source", [True, False])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("size: int = 1", "size: int = 2"),
+        ('"inner"', '"inside"'),
+        ("super().__hash__()", "super().__hash__() + 1"),
+        ("self.size ** 2", "self.size ** 3"),
+        ("lambda: cls", "lambda: cls()"),
+        ("self.size < other", "self.size <= other"),
+        ("f(self) * 2", "f(self) * 3"),
+    ],
+)
+def test_where_sources_count_a_class_is_known_by_all_that_is_in_it(module, has_source, old, new):
+    make = module if has_source else executed
+    texts = (CLASSES, CLASSES, CLASSES.replace(old, new))
+    one, again, two = (with_sources(make(text).C) for text in texts)
+    assert one == again != two
+
+
+def test_where_sources_count_classes_without_functions_do_too(module, monkeypatch):
+    keys = {}
+    for text in (
+        CLASSES,
+        CLASSES.replace("a: int = 1", "a: int = 2").replace("RED = 1", "RED = 2"),
+    ):
+        made = module(text)
+        monkeypatch.setitem(sys.modules, "source", made)
+        keys[text] = [with_sources(made.Row), with_sources(made.Color)]
+    (row, color), (other_row, other_color) = keys.values()
+    assert row != other_row
+    assert color != other_color
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("@functools.total_ordering\n@dataclasses.dataclass\nclass C", "class C"),
+        ("class Derived", "class Other:\n    pass\n\nclass Derived"),
+    ],
+)
+def test_what_stands_around_a_class_is_no_part_of_its_source(module, old, new):
+    one, two = module(CLASSES).C, module(CLASSES.replace(old, new)).C
+    assert source_of(one) == source_of(two)
+    assert source_of(one).startswith("class C:\n    size")
+
+
+def test_the_source_of_a_class_holds_none_of_its_bases(module, monkeypatch):
+    keys = set()
+    for text in (CLASSES, CLASSES.replace("size: int = 1", "size: int = 2")):
+        made = module(text)
+        monkeypatch.setitem(sys.modules, "source", made)
+        keys.add(with_sources(made.Derived))
+    assert len(keys) == 1
+
+
+def test_a_class_that_is_defined_in_two_ways_has_both_sources(module):
+    source = (
+        "if {}:\n    class C:\n        def f(self): pass\nelse:\n    class C:\n        f = len\n"
+    )
+    assert source_of(module(source.format(1)).C) == (
+        "class C:\n    def f(self): pass\nclass C:\n    f = len\n"
+    )
+
+
+@pytest.mark.parametrize("cls", [int, Value, array.array, collections.Counter, json.JSONDecoder])
+def test_classes_that_come_with_python_or_the_package_are_known_by_their_names(cls):
+    assert key_with_sources([cls]) == key_of([cls])
+
+
+def test_where_sources_count_an_object_is_still_known_by_its_class_and_state(module):
+    one, two = (module(text).C(3) for text in (CLASSES, CLASSES.replace("self.size **", "2 **")))
+    assert with_sources(one) == with_sources(two)
+    assert key_with_sources([Point(1, {"a"})]) == key_of([Point(1, {"a"})])
 
 
 def test_functions_made_in_a_loop_differ_by_their_defaults():

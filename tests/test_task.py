@@ -241,6 +241,11 @@ def test_what_a_hash_includes_may_be_values_functions_and_tasks():
     assert hash_with() == make().hash
 
 
+def test_of_a_class_that_a_hash_includes_the_source_counts(hash_of):
+    text = "class C:\n    size = 1\n@task(hash_includes=[[C]])\ndef f(x):\n    return x\n"
+    assert hash_of(text) != hash_of(text.replace("size = 1", "size = 2"))
+
+
 def test_what_cannot_be_included_in_a_hash_is_named():
     with pytest.raises(TaskError, match=r"^task f: hash_includes\[1\]: cannot make a key of gener"):
         make(hash_includes=[1, (i for i in ())])
