@@ -517,7 +517,7 @@ def _encode_class(parts: Canonicalizer, value: Any) -> bytes:
     """
     if parts.with_sources or "<locals>" in value.__qualname__:
         return _encode_class_source(parts, value)
-    return _tag("class", global_name(value))
+    return _tag("global", global_name(value))
 
 
 def _encode_class_source(parts: Canonicalizer, value: Any) -> bytes:
@@ -527,7 +527,7 @@ def _encode_class_source(parts: Canonicalizer, value: Any) -> bytes:
     this package are known by their names.
     """
     if _is_given_class(value):
-        return _tag("class", global_name(value))
+        return _tag("global", global_name(value))
     try:
         text = source_of(value)
     except HashError:
@@ -741,20 +741,26 @@ def _state(value: Any) -> dict[str, Any]:
     """Return the attributes of an object by name, but for what its cached properties keep."""
     cls: Any = type(value)
     state = dict(getattr(value, "__dict__", ()))
-    for name in copyreg._slotnames(cls):  # type: ignore[attr-defined]
+    slots, derived = _declared_names(cls)
+    for name in slots:
         if hasattr(value, name):
             state[name] = getattr(value, name)
-    derived = _cached_properties(cls)
     names = sorted(state) if not derived else sorted(state.keys() - derived)
     return {name: state[name] for name in names}
 
 
 @cache
-def _cached_properties(cls: type) -> frozenset[str]:
+def _declared_names(cls: type) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Return the names of the slots of a class, and of its cached properties."""
     defined: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
         defined.update(vars(base))
-    return frozenset(name for name, what in defined.items() if isinstance(what, cached_property))
+    derived = (name for name, what in defined.items() if isinstance(what, cached_property))
+    return _slots(cls), frozenset(derived)
+
+
+def _slots(cls: type) -> tuple[str, ...]:
+    return tuple(copyreg._slotnames(cls))  # type: ignore[attr-defined]
 
 
 def _added(value: Any) -> dict[str, Any]:
@@ -778,11 +784,8 @@ def _additions(cls: type) -> tuple[bool, frozenset[str]]:
     if library is None or library == "copyreg":
         return False, frozenset()
     known = [base for base in cls.__mro__ if _library(base) == library]
-    slots = set(copyreg._slotnames(cls))  # type: ignore[attr-defined]
-    for base in known:
-        slots.difference_update(copyreg._slotnames(base))  # type: ignore[attr-defined]
     has_dict = bool(cls.__dictoffset__) and not any(base.__dictoffset__ for base in known)
-    return has_dict, frozenset(slots)
+    return has_dict, frozenset(_slots(cls)).difference(*map(_slots, known))
 
 
 def _pickling_library(cls: type) -> str | None:
@@ -837,7 +840,7 @@ def _key_of_maker(parts: Canonicalizer, maker: Any) -> bytes:
     Its source is not the object's, and may differ from one Python to another.
     """
     if isinstance(maker, type):
-        return digest(_tag("class", global_name(maker)))
+        return digest(_tag("global", global_name(maker)))
     if isinstance(maker, FunctionType) and "<" not in maker.__qualname__:
         return digest(_tag("function", global_name(maker)))
     if isinstance(maker, MethodType):

@@ -626,6 +626,7 @@ def code() -> Any:
     yield "class builtin", int
     yield "class of none", type(None)
     yield "class of the package", Value
+    yield "class on some Pythons only", Any
 
 
 def expressions() -> Any:
