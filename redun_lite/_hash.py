@@ -14,9 +14,10 @@ keys have an encoding of their own, in two forms:
   parts.  A part that occurs twice is encoded once.
 
 Objects are encoded by what pickle would keep of them (attributes, or what `__reduce_ex__`
-returns), under their class's name.  A class may instead say what identifies it: see
-`register_encoder`.  Classes of this package are named as if it were imported as `redun_lite`,
-wherever the copy at hand was imported from.
+returns) and by what a subclass adds to a class that knows nothing of it, under their class's name.
+A class may instead say what identifies them: see `register_encoder`.  Classes themselves are their
+names, functions what they are made of.  Classes of this package are named as if it were imported as
+`redun_lite`, wherever the copy at hand was imported from.
 
 A value that leads back to itself has no such tree.  Its key is found by partition refinement
 (Kanellakis and Smolka 1990, https://doi.org/10.1016/0890-5401(90)90025-D): every part starts out
