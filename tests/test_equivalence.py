@@ -36,7 +36,9 @@ from redun_lite import _db as db
 from redun_lite._db import Repository
 
 common = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    max_examples=settings.default.max_examples // 2,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 CONFIG = Config({"limits": {"resource": 2}})
@@ -153,7 +155,7 @@ def in_shallow(program):
     return (kind, shared, (wrapper, tuple(below)))
 
 
-@settings(common, max_examples=3 * settings.default.max_examples)
+@settings(common, max_examples=settings.default.max_examples)
 @given(runs=histories())
 def test_the_cache_changes_nothing_while_programs_and_the_world_are_edited(runs):
     before = None
@@ -273,7 +275,7 @@ moments = st.one_of(
 paths = (f"killed-{number}.db" for number in itertools.count())
 
 
-@settings(common, max_examples=max(30, settings.default.max_examples // 4))
+@settings(common, max_examples=settings.default.max_examples // 4)
 @given(
     program=programs(),
     crashes=st.lists(st.tuples(worlds, moments), min_size=1, max_size=3),
