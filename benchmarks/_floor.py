@@ -26,7 +26,8 @@ from _measuring import ROOT, peak_memory
 
 sys.path.insert(0, str(ROOT))
 
-from redun_lite import _db
+from redun_lite import _sqlite, _writer
+from redun_lite._db import now
 from redun_lite._hash import digest, key_of
 from redun_lite._schema import JOB_NUMBER_BITS
 from redun_lite._value import PICKLE_PROTOCOL
@@ -53,7 +54,7 @@ def work(jobs: Queue[Any], results: Queue[Any]) -> None:
         if job is None:
             return
         function, number = job
-        results.put((number, function(number), _db.now()))
+        results.put((number, function(number), now()))
 
 
 def record(connection: sqlite3.Connection, results: list[tuple[int, int, int]]) -> None:
@@ -67,7 +68,7 @@ def record(connection: sqlite3.Connection, results: list[tuple[int, int, int]]) 
         for key, value in ((argument_key, number), (result_key, result)):
             if key not in data:
                 data[key] = pickle.dumps(value, PICKLE_PROTOCOL)
-        ended.append((call_key, argument_key, result_key, number, started, _db.now()))
+        ended.append((call_key, argument_key, result_key, number, started, now()))
     ended.sort()
 
     first = results[0][0] + 1  # Numbers are without gaps, so they serve to give ids.
@@ -89,11 +90,11 @@ def record(connection: sqlite3.Connection, results: list[tuple[int, int, int]]) 
 
     connection.execute("BEGIN IMMEDIATE")
     for insert, rows in (
-        (_db.INSERT_VALUE, values),
-        (_db.INSERT_CALL, calls),
-        (_db.INSERT_ARGUMENT, arguments),
-        (_db.INSERT_CHILD, children),
-        (_db.INSERT_JOB, jobs),
+        (_writer.INSERT_VALUE, values),
+        (_writer.INSERT_CALL, calls),
+        (_writer.INSERT_ARGUMENT, arguments),
+        (_writer.INSERT_CHILD, children),
+        (_writer.INSERT_JOB, jobs),
     ):
         marks = ", ".join("?" * len(rows[0]))
         connection.executemany(f"{insert} VALUES ({marks})", rows)
@@ -103,9 +104,9 @@ def record(connection: sqlite3.Connection, results: list[tuple[int, int, int]]) 
 def run_floor(jobs: int, database: Path) -> dict[str, Any]:
     """Run and record a number of jobs; return what `_workflows.run_workflow` does."""
     path = str(database)
-    _db.create(path)
-    connection = _db.connect(path)
-    _db.migrate(connection, path)
+    _sqlite.create(path)
+    connection = _sqlite.connect(path)
+    _sqlite.migrate(connection, path)
     inbox: Queue[Any] = Queue()
     outbox: Queue[Any] = Queue()
     worker = threading.Thread(target=work, args=(inbox, outbox))

@@ -223,7 +223,8 @@ def _init(words: list[str], options: Namespace) -> int:
     import os
 
     from ._config import CONFIG_DIR, CONFIG_ENV, CONFIG_FILE, Config, init_config_dir
-    from ._db import MEMORY, Repository
+    from ._db import Repository
+    from ._sqlite import MEMORY
 
     make_parser("init", "Make a configuration directory with a database in it.").parse_args(
         words, options

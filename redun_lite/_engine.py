@@ -26,12 +26,7 @@ from typing import Any, Callable
 
 from ._collector import collector
 from ._context import Context
-from ._db import (
-    FLUSH_INTERVAL,
-    CachedCall,
-    Repository,
-    now,
-)
+from ._db import FLUSH_INTERVAL, Repository, now
 from ._deadlock import find_deadlock
 from ._dispatch import Dispatcher
 from ._errors import (
@@ -80,6 +75,7 @@ from ._options import (
     holds_expressions,
 )
 from ._promise import Promise, Resumable
+from ._provenance import CachedCall
 from ._record import ErrorValue, ScriptResult, has_hooks, is_engine_file, load_value
 from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS

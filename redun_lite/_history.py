@@ -20,7 +20,8 @@ import socket
 import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from . import _db
+from . import _sqlite
+from ._db import now
 from ._display import KILLED, format_job_id
 from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
@@ -345,11 +346,11 @@ def open_history(path: str) -> History | None:
     RepositoryError
         The file is no repository, or one of a newer version.
     """
-    if path == _db.MEMORY or not os.path.exists(path):
+    if path == _sqlite.MEMORY or not os.path.exists(path):
         return None
-    connection = _db.connect(path, read_only=True)
+    connection = _sqlite.connect(path, read_only=True)
     try:
-        version = _db.check_version(connection, path)
+        version = _sqlite.check_version(connection, path)
     except BaseException:
         connection.close()
         raise
@@ -445,7 +446,7 @@ class History:
         """
         alive = self._alive.get(execution.id)
         if alive is None:
-            silence = (_db.now() - execution.heartbeat) / 1_000_000
+            silence = (now() - execution.heartbeat) / 1_000_000
             alive = silence < HEARTBEAT_TIMEOUT and (
                 execution.host != socket.gethostname() or _is_process(execution.pid)
             )
@@ -795,7 +796,7 @@ class History:
         try:
             yield from self._connection.execute(sql, parameters)
         except sqlite3.Error as error:
-            raise _db.explain(error, self.path) from None
+            raise _sqlite.explain(error, self.path) from None
 
     def _rows_in(self, sql: str, ids: list[Any], *parameters: Any) -> Iterator[Any]:
         """Run a query with `IN ({ids})`, in blocks."""

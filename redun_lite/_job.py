@@ -19,10 +19,10 @@ from ._value import Value
 
 if TYPE_CHECKING:
     from ._context import Context
-    from ._db import CachedCall, CallNode, CallRecord, ValueRecord
     from ._expr import Expression, TaskExpression
     from ._handle import JobHandles
     from ._options import TaskOptions
+    from ._provenance import CachedCall, CallNode, CallRecord, ValueRecord
     from ._task import Task, TaskCode
     from ._timers import Timer
 

@@ -9,11 +9,11 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from ._db import ValueRecord
 from ._errors import HashError, ScriptError
 from ._expr import dumps_expr, loads_expr
 from ._handle import Handle
 from ._hash import global_name, is_flat, key_of
+from ._provenance import ValueRecord
 from ._value import PICKLE_PROTOCOL, Value, get_type_registry, iter_nested
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep

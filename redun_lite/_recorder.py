@@ -9,23 +9,22 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from ._db import (
-    AttemptRecord,
-    CachedCall,
-    CallNode,
-    CallRecord,
-    JobRecord,
-    Repository,
-    TaskSet,
-    ValueRecord,
-    now,
-)
+from ._db import Repository, now
 from ._errors import HashError, RedunLiteError
 from ._expr import key_of_expr
 from ._hash import digest, is_flat, key_of
 from ._job import Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
 from ._options import holds_expressions, parse_tags
 from ._promise import Promise
+from ._provenance import (
+    AttemptRecord,
+    CachedCall,
+    CallNode,
+    CallRecord,
+    JobRecord,
+    TaskSet,
+    ValueRecord,
+)
 from ._record import ErrorValue, ScriptResult, make_value_record
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode

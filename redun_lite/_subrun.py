@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ._config import CONFIG_FILE, Config
-from ._db import MEMORY, Repository
+from ._db import Repository
 from ._errors import ConfigError, ExecutorError, TaskError
 from ._expr import Expression, SchedulerExpression, TaskExpression, format_expr, topological_order
 from ._hash import key_of
@@ -35,6 +35,7 @@ from ._options import CacheCheckValid, check_option_names
 from ._recorder import PartOf
 from ._scheduler import Scheduler
 from ._schema import JOB_NUMBER_BITS
+from ._sqlite import MEMORY
 from ._task import (
     PartialTask,
     QuotedExpression,

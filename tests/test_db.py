@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from support import InlineExecutor, Lab, SteeredExecutor, audit, python
 
-from redun_lite import File, Scheduler, Value, task
+from redun_lite import File, Scheduler, Value, _sqlite, _writer, task
 from redun_lite import _db as db
 from redun_lite._db import Repository
 from redun_lite._errors import (
@@ -438,7 +438,7 @@ def test_a_job_that_fails_when_it_is_replayed_is_recorded_with_its_call(lab):
 
 
 def test_a_running_execution_gives_signs_of_life(lab, monkeypatch):
-    monkeypatch.setattr(db, "HEARTBEAT_INTERVAL", 0.001)
+    monkeypatch.setattr(_writer, "HEARTBEAT_INTERVAL", 0.001)
     executor = SteeredExecutor("default")
     seen = []
 
@@ -467,18 +467,18 @@ def tree(n, payload):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"BATCH_JOBS": 1},
-        {"BATCH_JOBS": 3, "_KNOWN_VALUES": 2, "MAX_BACKLOG": 1},
-        {"FLUSH_INTERVAL": 0.0, "_LOOKUP_SIZE": 1},
-        {"_KNOWN_VALUES": 1, "_MAX_VARIABLES": 20},
+        {(db, "BATCH_JOBS"): 1},
+        {(db, "BATCH_JOBS"): 3, (db, "_KNOWN_VALUES"): 2, (_writer, "MAX_BACKLOG"): 1},
+        {(db, "FLUSH_INTERVAL"): 0.0, (_sqlite, "_LOOKUP_SIZE"): 1},
+        {(db, "_KNOWN_VALUES"): 1, (_sqlite, "_MAX_VARIABLES"): 20},
     ],
-    ids=str,
+    ids=lambda settings: " ".join(name for _, name in settings),
 )
 def test_rows_belong_together_however_they_are_cut_into_batches(lab, monkeypatch, settings):
     with Scheduler() as scheduler:
         expected = scheduler.run(tree(5, "x"))
-    for name, setting in settings.items():
-        monkeypatch.setattr(db, name, setting)
+    for (room, name), setting in settings.items():
+        monkeypatch.setattr(room, name, setting)
     assert lab.run(tree(5, "x")) == expected
     lab.audit()
     assert lab.run(tree(5, "x")) == expected

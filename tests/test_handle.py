@@ -23,11 +23,12 @@ from redun_lite import (
     scheduler_task,
     task,
 )
-from redun_lite._db import Repository, connect
+from redun_lite._db import Repository
 from redun_lite._errors import HashError, NoCurrentScheduler, UsageError
 from redun_lite._format_value import format_stored
 from redun_lite._hash import key_of
 from redun_lite._schema import APPLICATION_ID, MIGRATIONS, VERSION
+from redun_lite._sqlite import connect
 
 redun_namespace = "test_handle"
 

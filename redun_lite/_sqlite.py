@@ -1,0 +1,285 @@
+"""SQLite, as a repository uses it: how its file is made and opened, and statements over many rows.
+
+Python's sqlite3 releases the interpreter lock around every step of a statement, and waits a switch
+interval for it while other threads compute.  So a statement here inserts hundreds of rows in one
+step instead of stepping once per row (`executemany`).
+
+What its errors mean to a person is said in one place, `explain`.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from . import _schema
+from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
+
+MEMORY = ":memory:"
+
+BUSY_TIMEOUT = 120.0
+"""Seconds to wait for another process that is writing."""
+
+_LOOKUP_SIZE = 512
+_MAX_VARIABLES = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
+
+_PRAGMAS = (
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA wal_autocheckpoint = 50000",
+    "PRAGMA cache_size = -131072",
+    "PRAGMA temp_store = MEMORY",
+)
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def storable(text: str) -> str:
+    r"""Return a text as SQLite takes it, with what is no character escaped.
+
+    Names of files may hold bytes that are no UTF-8.
+
+    >>> storable(b"caf\xe9.txt".decode("utf-8", "surrogateescape"))
+    'caf\\udce9.txt'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+# Opening
+
+
+def connect(path: str, read_only: bool = False) -> sqlite3.Connection:
+    """Open the database of a repository, as it is.
+
+    Raises
+    ------
+    RepositoryError
+        It cannot be opened, or is not a repository; the message says why.
+    """
+    try:
+        if path == MEMORY:
+            return _connect(path)
+        if not read_only:
+            return _connect(f"{_file_uri(path)}?mode=rw")
+        try:
+            return _connect(f"{_file_uri(path)}?mode=ro")
+        except sqlite3.OperationalError:
+            if os.path.exists(f"{path}-wal") or not os.path.isfile(path):
+                raise
+            # In a folder that cannot be written SQLite cannot make the files by which readers
+            # and writers share a log; where there is no log, there is nothing to share.
+            return _connect(f"{_file_uri(path)}?immutable=1")
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+
+
+def _connect(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address,
+        uri=address != MEMORY,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT,
+        check_same_thread=False,
+        cached_statements=200,
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma)
+        connection.execute("SELECT count(*) FROM sqlite_master")  # Reads the file, or says why not.
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _file_uri(path: str) -> str:
+    from urllib.parse import quote
+
+    return "file:" + quote(os.path.abspath(path))
+
+
+def explain(error: sqlite3.Error, path: str) -> RepositoryError:
+    """Return the error that says what SQLite's means for the database at `path`."""
+    text = str(error)
+    if "not a database" in text or "malformed" in text:
+        return NotARepository(
+            f"{path} is not a redun_lite database ({text}); move it away, or point "
+            "[backend] db_uri at another path"
+        )
+    if "readonly" in text or "full" in text or "disk I/O" in text:
+        return RepositoryWriteError(
+            f"cannot write to {path}: {text}; make it writable or free some space, then run "
+            "again to go on from what was recorded"
+        )
+    if "unable to open" in text:
+        return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
+    return RepositoryError(f"{path}: {text}")
+
+
+def _why_not_openable(path: str) -> str:
+    folder = os.path.dirname(os.path.abspath(path))
+    if os.path.isdir(path):
+        return "it is a folder"
+    if not os.path.isdir(folder):
+        return f"the folder {folder} does not exist"
+    if not os.path.exists(path):
+        return "it does not exist; run `init`, or run a workflow first"
+    return "no permission to read and write it"
+
+
+_creating = threading.Lock()
+
+
+def create(path: str) -> None:
+    """Make the database file, private to the user, and its folder, if they do not exist.
+
+    One that exists is not opened.  To close it again would let go of all locks that this process
+    has on it, those of open connections too, whose log the next process then would take for left
+    behind, and delete.
+    """
+    try:
+        folder = os.path.dirname(os.path.abspath(path))
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        with _creating:  # Whoever finds the file there must not lock it before it is closed.
+            if not os.path.exists(path):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except OSError as error:
+        if os.path.exists(path):
+            return  # Another process was faster; or whoever connects will say what is wrong.
+        raise RepositoryWriteError(f"cannot make the database {path}: {error.strerror}") from None
+
+
+def check_version(connection: sqlite3.Connection, path: str) -> int:
+    """Return the schema version of a database, 0 if it is empty.
+
+    Raises
+    ------
+    NotARepository, NewerRepository
+        Another program made it, or a newer version of this one.
+    """
+    try:
+        # Tables first: another process may be making them, and marks the database with them.
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+    if application != _schema.APPLICATION_ID:
+        if not tables and application == 0:
+            return 0
+        owner = "redun" if "redun_version" in tables else "another program"
+        raise NotARepository(
+            f"{path} is a database of {owner}, not of redun_lite; point [backend] db_uri at "
+            "another path"
+        )
+    if version > _schema.VERSION:
+        raise NewerRepository(
+            f"{path} has schema version {version}, this program knows up to "
+            f"{_schema.VERSION}; use a newer redun_lite"
+        )
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring a database to the present schema version, in one transaction."""
+    if check_version(connection, path) == _schema.VERSION:
+        return
+    try:
+        if path != MEMORY:
+            _switch_to_wal(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            version = check_version(connection, path)
+            for step in _schema.MIGRATIONS[version:]:
+                for statement in step.split(";\n"):
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_schema.APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_schema.VERSION}")
+            connection.execute("COMMIT")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise explain(error, path) from None
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Turn on write-ahead logging, which the busy timeout does not cover."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+# Statements over many rows
+
+
+def select_in(
+    connection: sqlite3.Connection, sql: str, keys: Sequence[bytes]
+) -> Iterator[list[Any]]:
+    """Run a query with `IN ({keys})` over any number of keys, in blocks of one size or two."""
+    for start in range(0, len(keys), _LOOKUP_SIZE):
+        block = keys[start : start + _LOOKUP_SIZE]
+        # A few sizes only, so that few statements have to be prepared; the last key fills up.
+        size = next(size for size in (1, 8, 64, _LOOKUP_SIZE) if size >= len(block))
+        marks = ",".join("?" * size)
+        parameters = [*block, *[block[-1]] * (size - len(block))]
+        yield connection.execute(sql.format(keys=marks), parameters).fetchall()
+
+
+def insert(connection: sqlite3.Connection, sql: str, rows: Rows) -> None:
+    """Insert rows."""
+    for _ in insert_blocks(connection, sql, rows):
+        pass
+
+
+def insert_new(
+    connection: sqlite3.Connection, insert: str, unique: str, select: str, rows: Rows
+) -> Iterator[tuple[Any, ...]]:
+    """Insert the rows that are not there yet; yield the identity and the id of some others.
+
+    Most rows are new, so they are not looked for before: only where a block inserts fewer rows than
+    it has are those selected that were there.  These come with their ids last; among them may be
+    rows that have just been inserted.
+
+    Parameters
+    ----------
+    unique
+        The columns that identify a row.
+    select
+        A query for identities and ids by the second column of the rows.
+    """
+    conflict = f"ON CONFLICT ({unique}) DO NOTHING"
+    for block, inserted in insert_blocks(connection, insert, rows, conflict):
+        if inserted < len(block):
+            for found in select_in(connection, select, [row[1] for row in block]):
+                yield from found
+
+
+def insert_blocks(
+    connection: sqlite3.Connection, sql: str, rows: Rows, conflict: str = ""
+) -> Iterator[tuple[Rows, int]]:
+    """Insert rows, many in one step (see the top of this file); yield them, and how many it did."""
+    if not rows:
+        return
+    width = len(rows[0])
+    row = f"({','.join('?' * width)})"
+    start = 0
+    for size in (512, 64, 8, 1):
+        if size * width > _MAX_VARIABLES:
+            continue
+        statement = f"{sql} VALUES {','.join([row] * size)} {conflict}"
+        while len(rows) - start >= size:
+            block = rows[start : start + size]
+            done = connection.execute(statement, tuple(chain.from_iterable(block)))
+            yield block, done.rowcount
+            start += size

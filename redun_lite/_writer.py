@@ -1,0 +1,416 @@
+"""Writing batches of records into a repository, at once or behind the engine's back.
+
+A batch is one transaction.  Ids are given inside it, so eight processes may write to one database;
+a record carries its id once it has one, and those that refer to it are written after it.
+
+Random index entries cost cache misses, so there is one for a value and one for a call, inserted in
+order of their digests.
+"""
+
+from __future__ import annotations
+
+import queue
+import sqlite3
+import threading
+import time
+from itertools import chain
+from typing import Any
+
+from ._errors import RepositoryError
+from ._handle_states import write_change
+from ._provenance import Batch, CallRecord, JobRecord, TaskSet, ValueRecord, now
+from ._sqlite import explain, insert, insert_new, storable
+from ._task import Task, TaskCode
+
+MAX_BACKLOG = 12
+"""Batches that may wait for the writer before the engine waits for it."""
+
+HEARTBEAT_INTERVAL = 10.0
+"""Seconds between signs of life of a running execution."""
+
+
+# Statements
+
+COUNT_MEMBERS = "SELECT count(*) FROM task_set_member WHERE task_set_id = ?"
+SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({keys})"
+SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({keys})"
+INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
+INSERT_SUBVALUE = "INSERT OR IGNORE INTO subvalue (parent_id, child_id)"
+INSERT_FILE = "INSERT OR IGNORE INTO file (value_id, path)"
+INSERT_CALL = """INSERT INTO call
+    (id, key, outcome, task_id, single_id, result_id, task_set_id, computed)"""
+INSERT_ARGUMENT = "INSERT INTO argument (call_id, position, name, value_id)"
+INSERT_UPSTREAM = "INSERT OR IGNORE INTO upstream (call_id, position, upstream_id)"
+INSERT_CHILD = "INSERT INTO call_child (call_id, position, child_id)"
+INSERT_JOB = """INSERT OR REPLACE INTO job
+    (id, parent_id, task_id, call_id, status, started, ended)"""
+INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt (job_id, number, started, ended, error_id)"
+INSERT_HANDLED = "INSERT OR REPLACE INTO handled (place, key, error)"
+INSERT_TAG = "INSERT OR IGNORE INTO tag (entity, key, value)"
+INSERT_TASK = "INSERT INTO task (digest, fullname, version, source) VALUES (?, ?, ?, ?)"
+DELETE_CALL = "DELETE FROM call WHERE id = ? AND key = ? AND outcome = ?"
+DELETE_CALL_PARTS = (
+    "DELETE FROM upstream WHERE call_id = ?",
+    "DELETE FROM argument WHERE call_id = ?",
+)
+INSERT_EXECUTION = """
+INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat, parent_job_id)
+VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?)
+"""
+UPDATE_EXECUTION = "UPDATE execution SET status = ?, ended = ?, heartbeat = ? WHERE id = ?"
+UPDATE_HEARTBEAT = "UPDATE execution SET heartbeat = ? WHERE id = ?"
+UPDATE_COMPUTED = "UPDATE call SET computed = max(computed, ?) WHERE id = ?"
+
+
+# Writing
+
+
+class Writer:
+    """Writes batches at once, in the thread that submits them.
+
+    Parameters
+    ----------
+    connection
+        A connection to the database, which is the writer's from here on.
+    path
+        The database's path, for messages.
+
+    Attributes
+    ----------
+    running
+        Row ids of the executions that go on.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self._connection = connection
+        self._tasks: dict[bytes, int] = {}
+        self._types: dict[str, int] = {}
+        self.path = path
+        self.running: set[int] = set()
+
+    def start_execution(self, row: tuple[Any, ...]) -> int:
+        """Insert an execution at once; return its row id."""
+        try:
+            execution_id = self._connection.execute(INSERT_EXECUTION, row).lastrowid
+        except sqlite3.IntegrityError:
+            raise RepositoryError(
+                f"{self.path}: there is an execution {row[0]} already; leave out the id, or "
+                "give one that was not used before"
+            ) from None
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+        assert execution_id is not None
+        self.running.add(execution_id)
+        return execution_id
+
+    def submit(self, batch: Batch) -> None:
+        """Take a batch to be written."""
+        self.write([batch])
+
+    def sync(self) -> None:
+        """Wait until what was submitted is committed."""
+
+    def close(self) -> None:
+        """Write what was submitted, and close the database."""
+        self._connection.close()
+
+    def write(self, batches: list[Batch]) -> None:
+        """Write batches, in one transaction."""
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                for batch in batches:
+                    self._write_batch(connection, batch)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def beat(self) -> None:
+        """Give a sign of life of the executions that go on."""
+        moment = now()
+        try:
+            for execution_id in self.running.copy():
+                self._connection.execute(UPDATE_HEARTBEAT, (moment, execution_id))
+        except sqlite3.Error as error:
+            raise explain(error, self.path) from None
+
+    def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
+        for task in batch.tasks:
+            self._task_id(connection, task)
+        for change in batch.handles:
+            write_change(connection, change)
+        calls = batch.calls
+        values = batch.values + [call.result for call in calls]
+        values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
+        values += [call.single for call in calls if call.single is not None]
+        values += chain.from_iterable(call.arguments for call in calls)
+        self._write_values(connection, values)
+        self._write_calls(connection, calls)
+        for node in batch.forgotten:
+            # Another process may have removed it, and the next call then got its id.
+            identity = (node.id, node.key, node.outcome)
+            if connection.execute(DELETE_CALL, identity).rowcount:
+                for statement in DELETE_CALL_PARTS:
+                    connection.execute(statement, (node.id,))
+        insert(connection, INSERT_JOB, [self._job_row(connection, job) for job in batch.jobs])
+        insert(connection, INSERT_TAG, batch.tags)
+        insert(connection, INSERT_HANDLED, batch.handled)
+        insert(
+            connection,
+            INSERT_ATTEMPT,
+            [
+                (job, number, started, ended, error and error.id)
+                for job, number, started, ended, error in batch.attempts
+            ],
+        )
+        connection.executemany(UPDATE_EXECUTION, batch.executions)
+
+    def _job_row(self, connection: sqlite3.Connection, job: JobRecord) -> tuple[Any, ...]:
+        task_id = self._tasks.get(job.task.key) or self._task_id(connection, job.task)
+        call_id = job.call.id if job.call is not None else None
+        number, parent, _, _, status, started, ended = job
+        return (number, parent, task_id, call_id, status, started, ended)
+
+    def _task_id(self, connection: sqlite3.Connection, task: Task[Any, Any] | TaskCode) -> int:
+        known = self._tasks.get(task.key)
+        if known is None:
+            row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
+            if row is None:
+                values = (task.key, task.fullname, task.version, task.source)
+                inserted: Any = connection.execute(INSERT_TASK, values)
+                row = (inserted.lastrowid,)
+            known = self._tasks[task.key] = row[0]
+        return known
+
+    def _type_id(self, connection: sqlite3.Connection, name: str) -> int:
+        known = self._types.get(name)
+        if known is None:
+            connection.execute("INSERT OR IGNORE INTO value_type (name) VALUES (?)", (name,))
+            row = connection.execute("SELECT id FROM value_type WHERE name = ?", (name,)).fetchone()
+            known = self._types[name] = row[0]
+        return known
+
+    def _task_set_id(self, connection: sqlite3.Connection, task_set: TaskSet) -> int:
+        if task_set.id is None:
+            connection.execute(
+                "INSERT OR IGNORE INTO task_set (digest) VALUES (?)", (task_set.digest,)
+            )
+            (task_set.id,) = connection.execute(
+                "SELECT id FROM task_set WHERE digest = ?", (task_set.digest,)
+            ).fetchone()
+            connection.executemany(
+                "INSERT OR IGNORE INTO task_set_member (task_set_id, task_id) "
+                "SELECT ?, id FROM task WHERE digest = ?",
+                [(task_set.id, key) for key in task_set.tasks],
+            )
+            (members,) = connection.execute(COUNT_MEMBERS, (task_set.id,)).fetchone()
+            if members != len(task_set.tasks):  # A shallow replay would miss a change of the rest.
+                raise RepositoryError(f"{self.path}: tasks of a call are not recorded")
+        assert task_set.id is not None
+        return task_set.id
+
+    def _write_calls(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
+        """Give ids to calls, and insert those that are not in the database yet."""
+        # All tasks before the first set of tasks, which may be written for a call above theirs.
+        for call in calls:
+            self._task_id(connection, call.task)
+        last = _last_id(connection, "call")
+        rows = []
+        new: dict[tuple[bytes, int], CallRecord] = {}
+        # In order of their keys, which is the order of the index.
+        ordered = sorted(calls, key=_call_identity)
+        for call in ordered:
+            node, task, single, result, _, _, _, _, computed = call
+            if new.setdefault((node.key, node.outcome), call) is not call:
+                continue
+            last += 1
+            node.id = last
+            rows.append(
+                (
+                    last,
+                    node.key,
+                    node.outcome,
+                    self._tasks[task.key],
+                    single and single.id,
+                    result.id,
+                    node.task_set.id or self._task_set_id(connection, node.task_set),
+                    computed,
+                )
+            )
+        again: dict[tuple[bytes, int], int] = {}
+        known = insert_new(connection, INSERT_CALL, "key, outcome", SELECT_CALL_IDS, rows)
+        for key, outcome, row_id in known:
+            call_there = new.get((key, outcome))
+            if call_there is not None and call_there.node.id != row_id:
+                again[key, outcome] = row_id
+                del new[key, outcome]
+        if len(new) < len(calls):
+            for call in ordered:
+                identity = _call_identity(call)
+                call.node.id = again.get(identity) or new[identity].node.id
+            connection.executemany(
+                UPDATE_COMPUTED, [(call.computed, call.node.id) for call in calls]
+            )
+        self._write_parts(connection, list(new.values()))
+
+    def _write_parts(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
+        """Insert the arguments of new calls, where these came from, and the calls below."""
+        arguments = []
+        upstreams = []
+        children = []
+        for node, _, _, _, names, values, sources, below, _ in calls:
+            call_id = node.id
+            for position, value in enumerate(values):
+                arguments.append((call_id, position, names[position], value.id))
+            for position, upstream in enumerate(sources):
+                upstreams += [
+                    (call_id, position, source.id) for source in upstream if source.id is not None
+                ]
+            if below:
+                children += [
+                    (call_id, position, child.id)
+                    for position, child in enumerate(below)
+                    if child.id is not None  # Else it was evaluated without provenance.
+                ]
+        insert(connection, INSERT_ARGUMENT, arguments)
+        insert(connection, INSERT_UPSTREAM, upstreams)
+        insert(connection, INSERT_CHILD, children)
+
+    def _write_values(self, connection: sqlite3.Connection, values: list[ValueRecord]) -> None:
+        """Give ids to values, and insert those that are not in the database yet."""
+        by_key: dict[bytes, list[ValueRecord]] = {}
+        parents: list[ValueRecord] = []
+        pending = [value for value in values if value.id is None]
+        while pending:
+            value = pending.pop()
+            records = by_key.setdefault(value.key, [])
+            if records and records[-1] is value:
+                continue
+            records.append(value)
+            if value.subvalues:
+                parents.append(value)
+                pending += [child for child in value.subvalues if child.id is None]
+        if not by_key:
+            return
+        last = _last_id(connection, "value")
+        rows = []
+        for key in sorted(by_key):
+            last += 1
+            value = by_key[key][0]
+            value.id = last
+            rows.append((last, key, self._type_id(connection, value.type_name), value.data))
+        for key, row_id in insert_new(connection, INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows):
+            if key in by_key:
+                by_key[key][0].id = row_id
+        files = []
+        for records in by_key.values():
+            value = records[0]
+            if value.path is not None:
+                files.append((value.id, storable(value.path)))
+            for record in records:
+                record.id = value.id
+                record.data = None
+        insert(connection, INSERT_FILE, files)
+        pairs = [(parent.id, child.id) for parent in parents for child in parent.subvalues]
+        insert(connection, INSERT_SUBVALUE, pairs)
+
+
+def _call_identity(call: CallRecord) -> tuple[bytes, int]:
+    return (call.node.key, call.node.outcome)
+
+
+def _last_id(connection: sqlite3.Connection, table: str) -> int:
+    return int(connection.execute(f"SELECT ifnull(max(id), 0) FROM {table}").fetchone()[0])
+
+
+class WriteBehind:
+    """Has batches written in a thread of its own, while the engine goes on.
+
+    Parameters
+    ----------
+    writer
+        What writes them; its connection is used by one thread at a time.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self.running = writer.running
+        self._queue: queue.SimpleQueue[Batch | threading.Event | None] = queue.SimpleQueue()
+        self._slots = threading.Semaphore(MAX_BACKLOG)
+        self._error: RepositoryError | None = None
+        self._lock = threading.Lock()  # Held while the writer is in use.
+        self._thread = threading.Thread(target=self._run, name="redun_lite-writer", daemon=True)
+        self._thread.start()
+
+    def start_execution(self, row: tuple[Any, ...]) -> int:
+        """Insert an execution at once; return its row id."""
+        with self._lock:
+            return self._writer.start_execution(row)
+
+    def submit(self, batch: Batch) -> None:
+        """Take a batch to be written; wait if too many are.
+
+        Raises
+        ------
+        RepositoryError
+            An earlier one could not be written.
+        """
+        self._raise_error()
+        self._slots.acquire()
+        self._queue.put(batch)
+
+    def sync(self) -> None:
+        """Wait until what was submitted is committed."""
+        if self._thread.is_alive():
+            done = threading.Event()
+            self._queue.put(done)
+            done.wait()
+        self._raise_error()
+
+    def close(self) -> None:
+        """Write what was submitted, and close the database."""
+        self._queue.put(None)
+        self._thread.join()
+        self._writer.close()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        beat = time.monotonic()
+        while True:
+            try:
+                item = self._queue.get(timeout=HEARTBEAT_INTERVAL)
+            except queue.Empty:
+                item = Batch()
+            items = [item]
+            while not self._queue.empty() and items[-1] is not None:
+                items.append(self._queue.get())
+            batches = [item for item in items if isinstance(item, Batch)]
+            try:
+                if self._error is None:
+                    with self._lock:
+                        if any(batches):
+                            self._writer.write(batches)
+                        if time.monotonic() - beat >= HEARTBEAT_INTERVAL:
+                            beat = time.monotonic()
+                            self._writer.beat()
+            except RepositoryError as error:
+                self._error = error
+            except BaseException as error:
+                self._error = RepositoryError(f"{self._writer.path}: cannot record: {error!r}")
+            for batch in batches:
+                if batch:
+                    self._slots.release()
+            batches = []
+            for item in items:
+                if isinstance(item, threading.Event):
+                    item.set()
+            if items[-1] is None:
+                return
