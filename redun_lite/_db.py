@@ -274,7 +274,7 @@ class Repository:
     @property
     def is_flush_due(self) -> bool:
         """Whether something waits that should have been handed to the writer."""
-        return bool(self._batch) and time.monotonic() - self._last_flush >= FLUSH_INTERVAL
+        return time.monotonic() - self._last_flush >= FLUSH_INTERVAL and bool(self._batch)
 
     def flush(self) -> None:
         """Hand what has been recorded to the writer.

@@ -127,7 +127,23 @@ class CallRecord(NamedTuple):
 
 
 class JobRecord(NamedTuple):
-    """A job, as it stands: written when it ends, and while it runs if that takes long."""
+    """A job, as it stands: written when it ends, and while it runs if that takes long.
+
+    Attributes
+    ----------
+    number
+        Its row id: its execution's, and its number therein; see `_schema`.
+    parent
+        Row id of the job that called it, if one did.
+    task
+        The task called.
+    call
+        What it came to; None while it runs, and if that is not recorded.
+    status
+        One of `_job.STATUSES`.
+    started, ended
+        Times in microseconds since 1970; `ended` is None while it runs.
+    """
 
     number: int
     parent: int | None
@@ -139,7 +155,19 @@ class JobRecord(NamedTuple):
 
 
 class AttemptRecord(NamedTuple):
-    """An attempt at a job that was tried more than once."""
+    """An attempt at a job that was tried more than once.
+
+    Attributes
+    ----------
+    job
+        Row id of the job.
+    number
+        Which attempt it was, from 1.
+    started, ended
+        Times in microseconds since 1970.
+    error
+        Why it failed; None if it did not.
+    """
 
     job: int
     number: int
@@ -149,7 +177,21 @@ class AttemptRecord(NamedTuple):
 
 
 class CachedCall(NamedTuple):
-    """A call that the repository knows."""
+    """A call that the repository knows, with what its function returned.
+
+    Attributes
+    ----------
+    id
+        Row id.
+    outcome, computed
+        As in a `CallRecord` and its node.
+    task_set_id
+        Row id of the tasks at and below the call.
+    single_id, result_id
+        Row ids of what the function returned, and of what that came to.
+    digest, type_name, data
+        What the function returned, as in a `ValueRecord`.
+    """
 
     id: int
     outcome: int
@@ -163,42 +205,52 @@ class CachedCall(NamedTuple):
 
 
 class Batch:
-    """What is written in one transaction."""
+    """What is written in one transaction.
+
+    Attributes
+    ----------
+    tasks
+        Tasks that sets of tasks refer to and that may have no job.
+    values
+        Values that may belong to no call.
+    calls, jobs, attempts
+        What their names say.
+    forgotten
+        Calls to remove once all others are written.
+    handled
+        Errors that were handled: where, which call raised it, and the exception.
+    handles
+        What jobs have done to handles, in order.
+    tags
+        Entity, key, and value in JSON.
+    executions
+        Status, end, last sign of life and row id of executions that have ended.
+    """
 
     __slots__ = (
-        "attempts",
+        "tasks",
+        "values",
         "calls",
-        "executions",
+        "jobs",
+        "attempts",
         "forgotten",
         "handled",
         "handles",
-        "jobs",
         "tags",
-        "tasks",
-        "values",
+        "executions",
     )
 
     def __init__(self) -> None:
-        self.attempts: list[AttemptRecord] = []
-        self.handled: list[tuple[bytes, bytes, bytes]] = []
-        self.handles: list[HandleChange] = []
         self.tasks: list[TaskCode] = []
         self.values: list[ValueRecord] = []
-        self.forgotten: list[CallNode] = []
         self.calls: list[CallRecord] = []
         self.jobs: list[JobRecord] = []
+        self.attempts: list[AttemptRecord] = []
+        self.forgotten: list[CallNode] = []
+        self.handled: list[tuple[bytes, bytes, bytes]] = []
+        self.handles: list[HandleChange] = []
         self.tags: list[tuple[str, str, str]] = []
-        self.executions: list[tuple[Any, ...]] = []
+        self.executions: list[tuple[str, int, int, int]] = []
 
     def __bool__(self) -> bool:
-        return bool(
-            self.jobs
-            or self.calls
-            or self.tags
-            or self.executions
-            or self.attempts
-            or self.handled
-            or self.handles
-            or self.tasks
-            or self.values
-        )
+        return any(getattr(self, name) for name in self.__slots__)

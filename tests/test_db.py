@@ -29,6 +29,7 @@ from redun_lite._errors import (
 )
 from redun_lite._hash import key_of
 from redun_lite._job import Reporter
+from redun_lite._provenance import CallNode
 from redun_lite._record import load_value
 from redun_lite._schema import APPLICATION_ID, VERSION
 
@@ -484,6 +485,16 @@ def test_rows_belong_together_however_they_are_cut_into_batches(lab, monkeypatch
     assert lab.run(tree(5, "x")) == expected
     assert lab.jobs()["tree"] == ["CACHED"] * 63
     lab.audit()
+
+
+def test_a_call_that_is_only_to_be_forgotten_is_written_as_well(lab):
+    lab.run(ident(1))
+    ((row, key, outcome),) = lab.query("SELECT id, key, outcome FROM call")
+    repository = Repository(str(lab.path))
+    tasks = repository.task_set(frozenset((ident.key,)))
+    repository.forget_call(CallNode(key, outcome, tasks, id=row))
+    repository.close()
+    assert lab.query("SELECT count(*) FROM call") == [0]
 
 
 def test_thousands_of_keys_are_looked_up(tmp_path):
