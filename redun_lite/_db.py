@@ -62,16 +62,6 @@ WHERE task_set_member.task_set_id = ?
 SELECT_HANDLED = "SELECT key, error FROM handled WHERE place = ?"
 SELECT_ANY_HANDLED = "SELECT EXISTS (SELECT 1 FROM handled)"
 EXECUTION_BY_UUID = "SELECT id FROM execution WHERE uuid = ?"
-COUNT_JOBS = """
-WITH RECURSIVE part (id) AS (
-    SELECT max(id) FROM execution WHERE parent_job_id IS NULL
-    UNION
-    SELECT execution.id FROM execution JOIN part ON execution.parent_job_id >> 32 = part.id
-)
-SELECT task.fullname, job.status, count(*) FROM job JOIN task ON task.id = job.task_id
-WHERE job.id >> 32 IN (SELECT id FROM part)
-GROUP BY task.fullname, job.status
-"""
 
 
 class Repository:
@@ -163,15 +153,6 @@ class Repository:
         if self._are_handles_pending:
             self.sync()
         return are_valid(self._reader, states)
-
-    def job_counts(self) -> dict[tuple[str, str], int]:
-        """Return how many jobs the last execution had, by full name of the task and status.
-
-        Those of executions that are part of it count as well.
-        """
-        self.sync()
-        rows = self._reader.execute(COUNT_JOBS)
-        return {(fullname, status): count for fullname, status, count in rows}
 
     # Recording
 

@@ -25,10 +25,12 @@ from ._db import now
 from ._display import KILLED, format_job_id
 from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
-from ._schema import JOB_NUMBER_BITS
+from ._schema import JOB_NUMBER_BITS, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from ._db import Repository
 
 HEARTBEAT_TIMEOUT = 60.0
 """Seconds without a sign of life after which an execution counts as killed."""
@@ -333,6 +335,16 @@ WHERE attempt.job_id = ? ORDER BY attempt.number
 
 TAGS = "SELECT entity, key, value FROM tag WHERE entity IN ({ids}) ORDER BY key, value"
 COUNT_ROWS = "SELECT count(*) FROM {table}"
+COUNT_JOBS = """
+WITH RECURSIVE part (id) AS (
+    SELECT max(id) FROM execution WHERE {parent_job_id} IS NULL
+    UNION
+    SELECT execution.id FROM execution JOIN part ON {parent_job_id} >> 32 = part.id
+)
+SELECT task.fullname, job.status, count(*) FROM job JOIN task ON task.id = job.task_id
+WHERE job.id >> 32 IN (SELECT id FROM part)
+GROUP BY task.fullname, job.status
+"""
 
 
 # Opening
@@ -382,6 +394,12 @@ class History:
         self.path = path
         self.version = version
 
+    @classmethod
+    def of(cls, repository: Repository) -> History:
+        """Return what a repository that is open has recorded, over its own connection."""
+        repository.sync()
+        return cls(repository._reader, repository.path, VERSION)
+
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
@@ -402,6 +420,14 @@ class History:
         """Return how many executions there are, those that are parts left out."""
         count: int = self._rows(self._with_parent(COUNT_EXECUTIONS))[0][0]
         return count
+
+    def job_counts(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs the last execution had, by full name of the task and status.
+
+        Those of executions that are part of it count as well.
+        """
+        rows = self._rows(self._with_parent(COUNT_JOBS))
+        return {(fullname, status): count for fullname, status, count in rows}
 
     def execution(self, execution_id: int) -> ExecutionRow:
         """Return an execution by its row id."""

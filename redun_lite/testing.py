@@ -25,6 +25,7 @@ from typing import Any, TypeVar, overload
 from ._config import Config
 from ._executor import Executor, LocalExecutor
 from ._expr import Expression
+from ._history import History, open_history
 from ._job import CACHED, Job
 from ._scheduler import Scheduler
 from ._task import PartialTask, Task, get_current_namespace, get_task_registry, namespace
@@ -122,8 +123,11 @@ class TemporaryRepository:
 
     def job_counts(self) -> dict[tuple[str, str], int]:
         """Return how many jobs the last run had, by full name of the task and status."""
-        with self.scheduler() as scheduler:
-            return scheduler.backend.job_counts()
+        history = open_history(str(self.path))
+        if history is None:
+            return {}
+        with history:
+            return history.job_counts()
 
 
 def jobs_of(where: Scheduler | TemporaryRepository) -> dict[str, dict[str, int]]:
@@ -135,7 +139,7 @@ def jobs_of(where: Scheduler | TemporaryRepository) -> dict[str, dict[str, int]]
         The scheduler or the repository that ran it.
     """
     found: dict[str, dict[str, int]] = {}
-    source = where.backend if isinstance(where, Scheduler) else where
+    source = History.of(where.backend) if isinstance(where, Scheduler) else where
     for (fullname, status), count in source.job_counts().items():
         found.setdefault(fullname, {})[status] = count
     return found
