@@ -13,12 +13,12 @@ import queue
 import sqlite3
 import threading
 import time
-from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 from ._errors import RepositoryError
 from ._handle_states import write_change
-from ._provenance import Batch, CallRecord, JobRecord, TaskSet, ValueRecord, now
+from ._provenance import Batch, CallRecord, TaskSet, ValueRecord, now
 from ._sqlite import explain, insert, insert_new, storable
 from ._task import Task, TaskCode
 
@@ -63,6 +63,9 @@ UPDATE_COMPUTED = "UPDATE call SET computed = max(computed, ?) WHERE id = ?"
 
 
 # Writing
+
+_KEY = attrgetter("key")
+_KEY_OF_CALL = attrgetter("node.key")
 
 
 class Writer:
@@ -140,15 +143,24 @@ class Writer:
             raise explain(error, self.path) from None
 
     def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
-        for task in batch.tasks:
-            self._task_id(connection, task)
+        calls = batch.calls
+        tasks = self._tasks
+        # All tasks before the first set of tasks, which may be written for a call above theirs.
+        used: list[Task[Any, Any] | TaskCode] = [call.task for call in calls]
+        used += [job.task for job in batch.jobs]
+        for task in used + batch.tasks:
+            if task.key not in tasks:
+                self._write_task(connection, task)
         for change in batch.handles:
             write_change(connection, change)
-        calls = batch.calls
         values = batch.values + [call.result for call in calls]
+        values += [
+            call.single
+            for call in calls
+            if call.single is not None and call.single is not call.result
+        ]
+        values += [value for call in calls for value in call.arguments]
         values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
-        values += [call.single for call in calls if call.single is not None]
-        values += chain.from_iterable(call.arguments for call in calls)
         self._write_values(connection, values)
         self._write_calls(connection, calls)
         for node in batch.forgotten:
@@ -157,7 +169,14 @@ class Writer:
             if connection.execute(DELETE_CALL, identity).rowcount:
                 for statement in DELETE_CALL_PARTS:
                     connection.execute(statement, (node.id,))
-        insert(connection, INSERT_JOB, [self._job_row(connection, job) for job in batch.jobs])
+        insert(
+            connection,
+            INSERT_JOB,
+            [
+                (number, parent, tasks[task.key], call and call.id, status, started, ended)
+                for number, parent, task, call, status, started, ended in batch.jobs
+            ],
+        )
         insert(connection, INSERT_TAG, batch.tags)
         insert(connection, INSERT_HANDLED, batch.handled)
         insert(
@@ -170,30 +189,19 @@ class Writer:
         )
         connection.executemany(UPDATE_EXECUTION, batch.executions)
 
-    def _job_row(self, connection: sqlite3.Connection, job: JobRecord) -> tuple[Any, ...]:
-        task_id = self._tasks.get(job.task.key) or self._task_id(connection, job.task)
-        call_id = job.call.id if job.call is not None else None
-        number, parent, _, _, status, started, ended = job
-        return (number, parent, task_id, call_id, status, started, ended)
-
-    def _task_id(self, connection: sqlite3.Connection, task: Task[Any, Any] | TaskCode) -> int:
-        known = self._tasks.get(task.key)
-        if known is None:
-            row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
-            if row is None:
-                values = (task.key, task.fullname, task.version, task.source)
-                inserted: Any = connection.execute(INSERT_TASK, values)
-                row = (inserted.lastrowid,)
-            known = self._tasks[task.key] = row[0]
-        return known
+    def _write_task(self, connection: sqlite3.Connection, task: Task[Any, Any] | TaskCode) -> None:
+        row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
+        if row is None:
+            values = (task.key, task.fullname, task.version, task.source)
+            row = (connection.execute(INSERT_TASK, values).lastrowid,)
+        self._tasks[task.key] = row[0]
 
     def _type_id(self, connection: sqlite3.Connection, name: str) -> int:
-        known = self._types.get(name)
-        if known is None:
-            connection.execute("INSERT OR IGNORE INTO value_type (name) VALUES (?)", (name,))
-            row = connection.execute("SELECT id FROM value_type WHERE name = ?", (name,)).fetchone()
-            known = self._types[name] = row[0]
-        return known
+        connection.execute("INSERT OR IGNORE INTO value_type (name) VALUES (?)", (name,))
+        row = connection.execute("SELECT id FROM value_type WHERE name = ?", (name,)).fetchone()
+        type_id: int = row[0]
+        self._types[name] = type_id
+        return type_id
 
     def _task_set_id(self, connection: sqlite3.Connection, task_set: TaskSet) -> int:
         if task_set.id is None:
@@ -216,14 +224,11 @@ class Writer:
 
     def _write_calls(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
         """Give ids to calls, and insert those that are not in the database yet."""
-        # All tasks before the first set of tasks, which may be written for a call above theirs.
-        for call in calls:
-            self._task_id(connection, call.task)
         last = _last_id(connection, "call")
         rows = []
         new: dict[tuple[bytes, int], CallRecord] = {}
         # In order of their keys, which is the order of the index.
-        ordered = sorted(calls, key=_call_identity)
+        ordered = sorted(calls, key=_KEY_OF_CALL)
         for call in ordered:
             node, task, single, result, _, _, _, _, computed = call
             if new.setdefault((node.key, node.outcome), call) is not call:
@@ -251,7 +256,7 @@ class Writer:
                 del new[key, outcome]
         if len(new) < len(calls):
             for call in ordered:
-                identity = _call_identity(call)
+                identity = (call.node.key, call.node.outcome)
                 call.node.id = again.get(identity) or new[identity].node.id
             connection.executemany(
                 UPDATE_COMPUTED, [(call.computed, call.node.id) for call in calls]
@@ -283,45 +288,47 @@ class Writer:
 
     def _write_values(self, connection: sqlite3.Connection, values: list[ValueRecord]) -> None:
         """Give ids to values, and insert those that are not in the database yet."""
-        by_key: dict[bytes, list[ValueRecord]] = {}
+        first: dict[bytes, ValueRecord] = {}
+        twins: list[ValueRecord] = []  # Other records of the same values.
         parents: list[ValueRecord] = []
         pending = [value for value in values if value.id is None]
-        while pending:
-            value = pending.pop()
-            records = by_key.setdefault(value.key, [])
-            if records and records[-1] is value:
+        for value in pending:
+            known = first.get(value.key)
+            if known is value:
                 continue
-            records.append(value)
+            if known is None:
+                first[value.key] = value
+            else:
+                twins.append(value)
             if value.subvalues:
                 parents.append(value)
                 pending += [child for child in value.subvalues if child.id is None]
-        if not by_key:
+        if not first:
             return
+        types = self._types
         last = _last_id(connection, "value")
         rows = []
-        for key in sorted(by_key):
+        for value in sorted(first.values(), key=_KEY):
             last += 1
-            value = by_key[key][0]
             value.id = last
-            rows.append((last, key, self._type_id(connection, value.type_name), value.data))
+            name = value.type_name
+            rows.append(
+                (last, value.key, types.get(name) or self._type_id(connection, name), value.data)
+            )
         for key, row_id in insert_new(connection, INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows):
-            if key in by_key:
-                by_key[key][0].id = row_id
+            if key in first:
+                first[key].id = row_id
         files = []
-        for records in by_key.values():
-            value = records[0]
+        for value in first.values():
+            value.data = None
             if value.path is not None:
                 files.append((value.id, storable(value.path)))
-            for record in records:
-                record.id = value.id
-                record.data = None
+        for twin in twins:
+            twin.id = first[twin.key].id
+            twin.data = None
         insert(connection, INSERT_FILE, files)
         pairs = [(parent.id, child.id) for parent in parents for child in parent.subvalues]
         insert(connection, INSERT_SUBVALUE, pairs)
-
-
-def _call_identity(call: CallRecord) -> tuple[bytes, int]:
-    return (call.node.key, call.node.outcome)
 
 
 def _last_id(connection: sqlite3.Connection, table: str) -> int:
