@@ -26,7 +26,7 @@ from ._provenance import (
     ValueRecord,
 )
 from ._provenance import now as now  # For rooms above.
-from ._sqlite import MEMORY, connect, create, migrate, select_in, storable
+from ._sqlite import MEMORY, Explaining, connect, create, migrate, select_in, storable
 from ._task import TaskCode
 from ._writer import WriteBehind, Writer
 
@@ -84,6 +84,7 @@ class Repository:
 
     def __init__(self, path: str = MEMORY) -> None:
         self.path = path
+        self._explaining = Explaining(path)
         if path != MEMORY:
             create(path)
         self._reader = connect(path)
@@ -97,6 +98,7 @@ class Repository:
         except BaseException:
             self._reader.close()
             raise
+        self._is_closed = False
         self._batch = Batch()
         self._last_flush = time.monotonic()
         self._are_handles_pending = False  # Whether changes of handles may not be committed yet.
@@ -105,7 +107,10 @@ class Repository:
         self._task_sets_by_id: dict[int, TaskSet] = {}
 
     def close(self) -> None:
-        """Write what is left and close the database."""
+        """Write what is left and close the database; what is recorded after that is an error."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             self.sync()
         finally:
@@ -117,9 +122,10 @@ class Repository:
     def look_up(self, keys: list[bytes]) -> dict[bytes, list[CachedCall]]:
         """Return the calls recorded under each key, the latest first; failed ones left out."""
         found: dict[bytes, list[CachedCall]] = {}
-        for rows in select_in(self._reader, SELECT_CALLS, keys):
-            for key, *call in rows:
-                found.setdefault(key, []).append(CachedCall(*call))
+        with self._explaining:
+            for rows in select_in(self._reader, SELECT_CALLS, keys):
+                for key, *call in rows:
+                    found.setdefault(key, []).append(CachedCall(*call))
         for calls in found.values():
             if len(calls) > 1:
                 calls.sort(key=lambda call: (call.computed, call.id), reverse=True)
@@ -127,32 +133,36 @@ class Repository:
 
     def look_up_value(self, value_id: int) -> tuple[bytes, str, bytes]:
         """Return digest, type name and data of a value."""
-        row: tuple[bytes, str, bytes] = self._reader.execute(SELECT_VALUE, (value_id,)).fetchone()
+        row: tuple[bytes, str, bytes] = self._rows(SELECT_VALUE, value_id)[0]
         return row
 
     def look_up_task_set(self, task_set_id: int) -> TaskSet:
         """Return a recorded set of tasks."""
         known = self._task_sets_by_id.get(task_set_id)
         if known is None:
-            rows = self._reader.execute(SELECT_TASK_SET, (task_set_id,))
+            rows = self._rows(SELECT_TASK_SET, task_set_id)
             known = self.task_set(frozenset(key for (key,) in rows))
             self._task_sets_by_id[task_set_id] = known
         return known
 
     def has_handled(self) -> bool:
         """Say whether any error is recorded that was handled."""
-        return bool(self._reader.execute(SELECT_ANY_HANDLED).fetchone()[0])
+        return bool(self._rows(SELECT_ANY_HANDLED)[0][0])
 
     def look_up_handled(self, place: bytes) -> list[tuple[bytes, bytes]]:
         """Return call keys and pickled exceptions that were handled at a place."""
-        rows: list[tuple[bytes, bytes]] = self._reader.execute(SELECT_HANDLED, (place,)).fetchall()
-        return rows
+        return self._rows(SELECT_HANDLED, place)
 
     def are_states_valid(self, states: Sequence[str]) -> bool:
         """Say whether all states of handles are known, and those of calls among them valid."""
         if self._are_handles_pending:
             self.sync()
-        return are_valid(self._reader, states)
+        with self._explaining:
+            return are_valid(self._reader, states)
+
+    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        with self._explaining:
+            return self._reader.execute(sql, parameters).fetchall()
 
     # Recording
 
@@ -194,8 +204,8 @@ class Repository:
 
     def find_execution(self, uuid: str) -> int | None:
         """Return the id of an execution, or None if it is not recorded here."""
-        row = self._reader.execute(EXECUTION_BY_UUID, (uuid,)).fetchone()
-        return None if row is None else int(row[0])
+        rows = self._rows(EXECUTION_BY_UUID, uuid)
+        return rows[0][0] if rows else None
 
     def end_execution(self, execution_id: int, status: str) -> None:
         """Record that an execution has ended, and wait until that is committed."""
@@ -232,7 +242,8 @@ class Repository:
         With `at_once`, it is committed on return if it makes any state invalid.  In any case it is
         soon, so that other processes see it in the order in which it happens.
         """
-        wait = at_once and would_invalidate(self._reader, change)
+        with self._explaining:
+            wait = at_once and would_invalidate(self._reader, change)
         self._batch.handles.append(change)
         self._are_handles_pending = True
         if wait:

@@ -139,10 +139,12 @@ class NewerRepository(RepositoryError):
 
 
 class RepositoryWriteError(RepositoryError):
-    """The repository cannot be written: the disk is full, or the file is read-only.
+    """The repository cannot be written.
 
-    What was committed before stays valid.  Make room, or grant write access, and run again: the
-    run resumes from what was recorded.
+    The disk is full, or the file is read-only, or another process holds it for too long: what was
+    committed before stays valid.  Make room, grant write access, or let the other process end, and
+    run again: the run resumes from what was recorded.  Or the file was deleted or replaced while it
+    was in use: then what was recorded since is lost.
     """
 
 

@@ -115,9 +115,31 @@ def explain(error: sqlite3.Error, path: str) -> RepositoryError:
             f"cannot write to {path}: {text}; make it writable or free some space, then run "
             "again to go on from what was recorded"
         )
+    if "locked" in text:
+        return RepositoryWriteError(
+            f"{path} is locked: another process has been writing to it for more than "
+            f"{BUSY_TIMEOUT:g} s; wait until it has ended, or end it, then run again to go on from "
+            "what was recorded"
+        )
+    if "closed database" in text:
+        return RepositoryError(f"{path} is closed: nothing can be read or recorded any more")
     if "unable to open" in text:
         return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
     return RepositoryError(f"{path}: {text}")
+
+
+class Explaining:
+    """Raises what SQLite's errors mean for the database at a path, in their place."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, sqlite3.Error):
+            raise explain(error, self._path) from None
 
 
 def _why_not_openable(path: str) -> str:
@@ -129,6 +151,46 @@ def _why_not_openable(path: str) -> str:
     if not os.path.exists(path):
         return "it does not exist; run `init`, or run a workflow first"
     return "no permission to read and write it"
+
+
+class Whereabouts:
+    """Knows whether the file that was opened at a path is still what is there.
+
+    Whatever is written into a file that has been deleted is lost when it is closed, and SQLite says
+    nothing: to it, the file is as good as any.
+
+    Parameters
+    ----------
+    path
+        Path of a database that has just been opened, or ":memory:".
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file = self._find()
+
+    def check(self) -> None:
+        """Fail if the file is no longer there, or is another one.
+
+        Raises
+        ------
+        RepositoryWriteError
+            That is so; the message says which.
+        """
+        file = self._find()
+        if file != self._file:
+            became = "replaced" if file else "deleted or moved"
+            raise RepositoryWriteError(
+                f"{self._path} was {became} while it was in use: what was recorded since is "
+                "lost; run again, and leave it in place meanwhile"
+            )
+
+    def _find(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 _creating = threading.Lock()

@@ -19,7 +19,7 @@ from typing import Any
 from ._errors import RepositoryError
 from ._handle_states import write_change
 from ._provenance import Batch, CallRecord, TaskSet, ValueRecord, now
-from ._sqlite import explain, insert, insert_new, storable
+from ._sqlite import Whereabouts, explain, insert, insert_new, storable
 from ._task import Task, TaskCode
 
 MAX_BACKLOG = 12
@@ -86,6 +86,7 @@ class Writer:
 
     def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
+        self._whereabouts = Whereabouts(path)
         self._tasks: dict[bytes, int] = {}
         self._types: dict[str, int] = {}
         self.path = path
@@ -93,6 +94,7 @@ class Writer:
 
     def start_execution(self, row: tuple[Any, ...]) -> int:
         """Insert an execution at once; return its row id."""
+        self._whereabouts.check()
         try:
             execution_id = self._connection.execute(INSERT_EXECUTION, row).lastrowid
         except sqlite3.IntegrityError:
@@ -119,6 +121,7 @@ class Writer:
 
     def write(self, batches: list[Batch]) -> None:
         """Write batches, in one transaction."""
+        self._whereabouts.check()
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -135,6 +138,7 @@ class Writer:
 
     def beat(self) -> None:
         """Give a sign of life of the executions that go on."""
+        self._whereabouts.check()
         moment = now()
         try:
             for execution_id in self.running.copy():
@@ -384,6 +388,7 @@ class WriteBehind:
         self._queue.put(None)
         self._thread.join()
         self._writer.close()
+        self._error = RepositoryError(f"{self._writer.path} is closed: nothing can be recorded")
 
     def _raise_error(self) -> None:
         if self._error is not None:

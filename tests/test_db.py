@@ -780,19 +780,120 @@ def test_a_database_that_may_not_grow_ends_the_run_and_keeps_what_was_committed(
     lab.audit()
 
 
-def test_a_database_that_is_deleted_during_a_run_does_no_harm_to_the_next(lab):
+def replaced(path):
+    """Put another database in place of one."""
+    other = path.with_name("other.db")
+    Repository(str(other)).close()
+    other.replace(path)
+
+
+def deleted(path):
+    for part in list(path.parent.iterdir()):
+        part.unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "became"), [(deleted, "deleted or moved"), (replaced, "replaced")]
+)
+def test_a_database_that_goes_away_during_a_run_is_an_error(lab, change, became):
     executor = SteeredExecutor("default")
 
     def on_submit(job):
-        for path in list(lab.folder.iterdir()):
-            path.unlink()
+        change(lab.path)
         executor.finish(job)
 
     executor.on_submit = on_submit
-    with Scheduler(lab.config, executor=executor) as scheduler:
-        assert scheduler.run(ident(1)) == 1
+    with pytest.raises(RepositoryWriteError, match=f"{lab.path} was {became}") as caught:
+        lab.run(ident(1), executor)
+    assert "\n" not in str(caught.value)
     assert lab.run(ident(1)) == 1
+    assert lab.jobs() == {"ident": ["DONE"]}
     lab.audit()
+
+
+@pytest.fixture
+def other_process(lab):
+    """Return a function that makes another process begin or end a transaction, and waits for it."""
+    lab.run(ident("first"))
+    code = (
+        "import sqlite3, sys\n"
+        "connection = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "for line in sys.stdin:\n"
+        "    connection.execute(line)\n"
+        "    print('done', flush=True)\n"
+    )
+    command = [sys.executable, "-c", code, str(lab.path)]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True) as process:
+
+        def tell(statement):
+            process.stdin.write(statement + "\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "done\n"
+
+        yield tell
+        process.stdin.close()
+
+
+def test_a_database_that_another_process_holds_is_waited_for(lab, other_process, monkeypatch):
+    monkeypatch.setattr(db, "FLUSH_INTERVAL", 0.0)
+    executor = SteeredExecutor("default")
+    statements = iter(["BEGIN IMMEDIATE", "COMMIT"])
+
+    def on_submit(job):
+        other_process(next(statements))
+        executor.finish(job)
+
+    executor.on_submit = on_submit
+    assert lab.run(add(add(1, 2), 3), executor) == 6
+    assert lab.jobs() == {"add": ["DONE", "DONE"]}
+    lab.audit()
+
+
+def test_a_database_that_another_process_holds_for_too_long_ends_the_run(
+    lab, other_process, monkeypatch
+):
+    monkeypatch.setattr(db, "FLUSH_INTERVAL", 0.0)
+    monkeypatch.setattr(_sqlite, "BUSY_TIMEOUT", 0.01)
+    executor = SteeredExecutor("default")
+    committed = []
+
+    def on_submit(job):
+        committed.append(lab.query("SELECT count(*) FROM job")[0])
+        if len(committed) == 3:
+            other_process("BEGIN IMMEDIATE")
+        executor.finish(job)
+
+    executor.on_submit = on_submit
+    with pytest.raises(RepositoryWriteError, match=f"{lab.path} is locked: .*") as caught:
+        lab.run(add(add(add(1, 2), 3), 4), executor)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RepositoryWriteError, match=f"{lab.path} is locked: "):
+        lab.run(ident(1))
+    other_process("COMMIT")
+    lab.audit()
+    assert lab.run(add(add(add(1, 2), 3), 4)) == 10
+    assert lab.jobs()["add"].count("CACHED") >= 1
+    lab.audit()
+
+
+@pytest.mark.parametrize("path", ["lab.db", ":memory:"])
+def test_a_repository_that_is_closed_takes_and_gives_nothing(tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    repository = Repository(path)
+    repository.close()
+    repository.close()
+    repository.record_tag("entity", "key", 1)
+    for use in (
+        repository.flush,
+        repository.sync,
+        lambda: repository.start_execution("uuid", [], 1),
+        lambda: repository.look_up([b"key"]),
+        lambda: repository.find_execution("uuid"),
+        lambda: repository.are_states_valid(["00"]),
+    ):
+        repository.record_tag("entity", "key", 1)
+        with pytest.raises(RepositoryError, match=f"^{path} is closed: "):
+            use()
 
 
 def test_a_repository_in_memory_holds_the_same(lab):
