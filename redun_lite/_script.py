@@ -26,16 +26,18 @@ import re
 import signal
 import textwrap
 from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import is_dataclass
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
-from ._errors import ExpressionError, ScriptError, TaskError
+from ._errors import ExpressionError, ScriptError, TaskError, shorten
 from ._expr import Expression, SimpleExpression, expressions_in
 from ._file import Dir, File, FileSet, Staging, StagingFile
 from ._fs import _UNFINISHED_PREFIX, _UNFINISHED_SUFFIX, get_proto, join_path, shell_path
+from ._options import KNOWN_OPTIONS
 from ._record import ScriptResult
 from ._task import task
-from ._value import Value, iter_nested, map_nested
+from ._value import Value, iter_nested, map_nested, parts_of
 
 if TYPE_CHECKING:
     from ._job import Job
@@ -139,11 +141,13 @@ def script(
     inputs
         Stagings (`File.stage`, `Dir.stage`) in any nested value: each is copied from its remote to
         its local path before the command runs.  Files and other values in it are not copied.
-        When any of them changes, the script runs again.
+        When any of them changes, the script runs again.  A path that is text is refused, since
+        the content of its file would not count.
     outputs
         Stagings in any nested value: each is copied from its local to its remote path after the
         command has come out well.  A `File` or `Dir` stands for what the command leaves in its
-        very place, and `File("-")` for standard output.
+        very place, and `File("-")` for standard output.  Other values come back as they are; of
+        nothing but text, which could only come from taking a path for a file, there has to be none.
     tempdir
         Run in a directory of its own, which is removed afterwards.  Local paths are relative to
         it, remote ones to the directory of the workflow.
@@ -161,7 +165,8 @@ def script(
     Raises
     ------
     TaskError
-        The command or the files cannot be.  Where they are lazy, it is the job that fails so.
+        The command or the files cannot be, or a task option has a name like that of an argument,
+        or holds a file.  What is lazy is looked at in the job, which fails so.
 
     Examples
     --------
@@ -181,6 +186,7 @@ def script(
     >>> file.read(), more
     ('Ada\\nGrace\\n', 'and so on')
     """
+    _check_options(task_options)
     call = _script.options(**task_options) if task_options else _script
     arguments = (
         _Form("command").apply(command),
@@ -193,6 +199,32 @@ def script(
     if not expressions_in(arguments):
         _script.func(*arguments)  # Raises what is wrong here, where the author can see it.
     return call(*arguments)
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    """Raise a `TaskError` for a task option that was meant to be an argument of `script`.
+
+    Executors have options of their own, so that a name is not known says nothing.  But files in
+    what is no input would not be looked at, and the result would stay what it was without them.
+    """
+    unknown = options.keys() - KNOWN_OPTIONS
+    if not unknown:
+        return
+    from difflib import get_close_matches
+
+    for name in sorted(unknown):
+        near = get_close_matches(name, _ARGUMENTS, n=1, cutoff=0.8)
+        if near:
+            raise TaskError(f"script: unknown argument {name!r}; did you mean {near[0]!r}?")
+        for leaf in iter_nested(options[name]):
+            if isinstance(leaf, (File, FileSet, Staging)):
+                raise TaskError(
+                    f"script: option {name!r} holds {leaf!r}; a script's files are its inputs or "
+                    "outputs"
+                )
+
+
+_ARGUMENTS = ("command", "inputs", "outputs", "tempdir", "as_mount")
 
 
 def shell_quote(value: Any) -> str:
@@ -282,12 +314,47 @@ def _form_output(leaf: Any) -> Any:
 
 
 def _form_outputs(outputs: Any) -> Any:
+    text = next(_texts(outputs), None)
+    if text is not None and not any(
+        isinstance(leaf, (File, FileSet, Staging)) for leaf in iter_nested(outputs)
+    ):
+        raise TaskError(
+            f"script: outputs is to hold a File, Dir or File(…).stage(…), and holds the text "
+            f"{shorten(text)} only; did you mean File({shorten(text)})?"
+        )
     return map_nested(_form_output, outputs)
 
 
 def _form_files(inputs: Any) -> list[File | Dir]:
+    for text in _texts(inputs):
+        raise TaskError(
+            f"script: inputs takes File, Dir or File(…).stage(…) in any nested shape, not the text "
+            f"{shorten(text)}; did you mean File({shorten(text)})?"
+        )
     # Anew: a staging stands for what is at its remote path, whatever was there when it was made.
     return [_fresh(staging.remote) for staging in _stagings(inputs)]
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the text and paths that stand where a file could, and so may be taken for one.
+
+    Keys of dicts do not, nor fields of classes: that a sample has a name beside its files is why
+    there is a class for it.
+    """
+    stack = [value]
+    seen: set[int] = set()
+    while stack:
+        part = stack.pop()
+        if isinstance(part, (str, os.PathLike)):
+            yield os.fsdecode(part)
+        elif id(part) not in seen:
+            seen.add(id(part))
+            is_class = is_dataclass(part) or hasattr(part, "_fields")
+            inner = part.values() if isinstance(part, dict) else parts_of(part) or ()
+            listed = [
+                leaf for leaf in inner if not (is_class and isinstance(leaf, (str, os.PathLike)))
+            ]
+            stack += reversed(listed)
 
 
 _FORMS: dict[str, Callable[[Any], Any]] = {

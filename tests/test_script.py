@@ -980,6 +980,66 @@ def test_a_pattern_is_no_output():
     )
 
 
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"input": [File("a")]}, "unknown argument 'input'; did you mean 'inputs'?"),
+        ({"output": File("a")}, "unknown argument 'output'; did you mean 'outputs'?"),
+        ({"temp_dir": True}, "unknown argument 'temp_dir'; did you mean 'tempdir'?"),
+        (
+            {"reads": {"one": [File("a")]}},
+            "option 'reads' holds File(path=a); a script's files are its inputs or outputs",
+        ),
+    ],
+)
+def test_an_option_that_was_meant_to_be_an_argument_is_refused(arguments, reason):
+    with pytest.raises(TaskError) as caught:
+        script("true", **arguments)
+    assert str(caught.value) == f"script: {reason}"
+
+
+@pytest.mark.parametrize(
+    "inputs", ["data/a", ["data/a"], {"reads": [File("b"), Path("data/a")]}, {"data/a", "data/b"}]
+)
+def test_text_among_the_inputs_is_refused_since_its_file_would_not_count(inputs):
+    with pytest.raises(TaskError) as caught:
+        script("true", inputs=inputs)
+    assert str(caught.value).replace("data/b", "data/a") == (
+        "script: inputs takes File, Dir or File(…).stage(…) in any nested shape, not the text "
+        "'data/a'; did you mean File('data/a')?"
+    )
+
+
+def test_lazy_text_among_the_inputs_fails_the_job(lab):
+    @task
+    def path():
+        return "data/a"
+
+    with pytest.raises(TaskError, match="not the text 'data/a'"):
+        lab.run(script("true", inputs=[path()]))
+
+
+@pytest.mark.parametrize("outputs", ["out/a", ["out/a", "out/b"], {"made": Path("out/a")}])
+def test_outputs_of_nothing_but_text_are_refused(outputs):
+    with pytest.raises(TaskError) as caught:
+        script("true", outputs=outputs)
+    assert str(caught.value) == (
+        "script: outputs is to hold a File, Dir or File(…).stage(…), and holds the text 'out/a' "
+        "only; did you mean File('out/a')?"
+    )
+
+
+def test_names_beside_files_are_no_files(lab):
+    Path("a").write_text("A")
+    outputs = [File("-"), "label", Report("said", None)]
+    inputs = {"reads": Report(File("a"), None, "sample")}
+    assert lab.run(script("cat a", inputs=inputs, outputs=outputs)) == [
+        b"A",
+        "label",
+        Report("said", None),
+    ]
+
+
 def test_a_file_in_a_list_of_words_is_refused_since_it_would_not_be_an_input():
     with pytest.raises(TaskError) as caught:
         script(["cat", File("a")])
