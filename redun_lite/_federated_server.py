@@ -188,8 +188,9 @@ class FederatedServer(ThreadingHTTPServer):
         path = environ.get("PYTHONPATH")
         environ["PYTHONPATH"] = os.pathsep.join([*([path] if path else []), str(_PACKAGE_ROOT)])
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        path_of_output = arguments.with_name("output")  # That it is there says: it was started.
         try:
-            output = os.open(arguments.with_name("output"), flags, 0o600)
+            output = os.open(path_of_output, flags, 0o600)
         except FileExistsError:
             raise Refused(409, "the execution has been started already") from None
         try:
@@ -202,6 +203,9 @@ class FederatedServer(ThreadingHTTPServer):
                 stderr=output,
                 start_new_session=True,  # It goes on when the server ends.
             )
+        except BaseException:
+            path_of_output.unlink()
+            raise
         finally:
             os.close(output)
         waiting = threading.Thread(target=self._wait, args=(process,), daemon=True)

@@ -792,6 +792,17 @@ def test_an_execution_is_started_once(make_server, scratch):
     assert (status, told) == (409, {"error": "the execution has been started already"})
 
 
+def test_an_execution_that_could_not_be_started_can_be_asked_for_again(
+    make_server, scratch, project
+):
+    server = make_server(max_runs=1)
+    data = submission(scratch)
+    away = project.folder.rename(project.folder.with_name("away"))
+    assert post(server, data) == (500, {"error": "the execution could not be started"})
+    away.rename(project.folder)
+    assert post(server, data) == (202, {"execution_id": data["execution_id"]})
+
+
 def test_no_more_executions_run_than_are_allowed(make_server, scratch, project):
     server = make_server(max_runs=0)
     assert post(server, submission(scratch))[0] == 503
