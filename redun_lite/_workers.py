@@ -63,6 +63,9 @@ RECALL_INTERVAL = 0.1
 DEATH_INTERVAL = 0.5
 """Seconds after which a silent worker is looked at, whose death a process that it started hides."""
 
+RESTART_INTERVAL = 1.0
+"""Seconds without another worker after one could not be started: memory or processes ran short."""
+
 # What a worker answers about a job.
 _RESULT, _ERROR, _UNKNOWN, _SKIPPED, _BEGUN = range(5)
 
@@ -88,6 +91,7 @@ class ProcessPool:
         self._backlog = Backlog()
         self._overdue: deque[Job] = deque()  # Running, and to be killed.
         self._workers: list[_Worker] = []
+        self._next_start = 0.0  # When another worker may be started, by the monotonic clock.
         self._wake_receiver, self._wake_sender = os.pipe()
         os.set_blocking(self._wake_sender, False)
         self._asleep = False
@@ -176,8 +180,8 @@ class ProcessPool:
         while self._backlog:
             open_workers = [worker for worker in self._workers if worker.room > 0]
             worker = min(open_workers, key=lambda worker: len(worker.sent), default=None)
-            if (worker is None or worker.sent) and len(self._workers) < self._max_workers:
-                worker = self._start_worker()
+            if (worker is None or worker.sent) and self._may_grow():
+                worker = self._grow() or worker
             if worker is None:
                 return
             # All workers get their share of what there is before one gets much.
@@ -201,7 +205,7 @@ class ProcessPool:
                 return
             try:
                 data = self._packed(job)
-            except RedunLiteError as error:
+            except Exception as error:  # Whatever it is, it is this job's.
                 job.run.complete(job, None, error)
                 continue
             if is_busy and worker.load + len(data) > MAX_BYTES_AHEAD:
@@ -249,9 +253,7 @@ class ProcessPool:
             self._recall()
 
     def _can_send(self) -> bool:
-        return len(self._workers) < self._max_workers or any(
-            worker.room > 0 for worker in self._workers
-        )
+        return self._may_grow() or any(worker.room > 0 for worker in self._workers)
 
     def _hear(self, worker: _Worker) -> None:
         """Take a worker's answers."""
@@ -264,7 +266,9 @@ class ProcessPool:
         self._take_answers(worker, answers)
         if answers:
             self._stillborn = 0
-            pace = seconds / len(answers)
+        ended = sum(kind != _BEGUN for _, kind, _, _ in answers)
+        if ended:
+            pace = seconds / ended
             worker.capacity = max(1, min(MAX_AHEAD, int(AHEAD / max(pace, 1e-6))))
         if not worker.sent and self._backlog and self._is_outdated(worker):
             self._replace(worker)
@@ -300,14 +304,24 @@ class ProcessPool:
 
     def _recall(self) -> None:
         """Take jobs back from workers that are long over one, if others have nothing to do."""
-        idle = len(self._workers) < self._max_workers or any(
-            not worker.sent for worker in self._workers
-        )
-        if idle:
+        if self._may_grow() or any(not worker.sent for worker in self._workers):
             for worker in self._workers:
                 if len(worker.sent) > 1 and time.monotonic() - worker.heard >= RECALL_INTERVAL:
                     for job in worker.take_back():
                         self._backlog.put(job)
+
+    def _may_grow(self) -> bool:
+        return len(self._workers) < self._max_workers and time.monotonic() >= self._next_start
+
+    def _grow(self) -> _Worker | None:
+        """Start a worker; return None if that cannot be, and there are others to go on with."""
+        try:
+            return self._start_worker()
+        except OSError:
+            if not self._workers:
+                raise
+            self._next_start = time.monotonic() + RESTART_INTERVAL
+            return None
 
     def _start_worker(self) -> _Worker:
         worker = _Worker(self._context, self._name, [other.connection for other in self._workers])
@@ -384,12 +398,17 @@ class _Worker:
             name=f"redun_lite-{name}",
             daemon=True,
         )
-        with warnings.catch_warnings():
-            # Python warns of forking beside threads, which may hold locks.  The child only runs
-            # the loop below, and touches nothing of this process but the registry of tasks.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.process.start()
-        theirs.close()
+        try:
+            with warnings.catch_warnings():
+                # Python warns of forking beside threads, which may hold locks.  The child only runs
+                # the loop below, and touches nothing of this process but the registry of tasks.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self.process.start()
+        except BaseException:
+            self.connection.close()
+            raise
+        finally:
+            theirs.close()
 
     @property
     def room(self) -> int:

@@ -12,8 +12,9 @@ import threading
 import pytest
 from support import Lab, note, notes, python
 
-from redun_lite import Promise, scheduler_task, task
+from redun_lite import Promise, _workers, scheduler_task, task
 from redun_lite._errors import ExecutorError, ResultError, WorkerDied
+from redun_lite._expr import dumps_expr
 
 redun_namespace = "test_workers"
 
@@ -154,6 +155,30 @@ def test_small_jobs_behind_a_long_one_go_to_others_and_run_once(lab, tmp_path):
 
 
 # Tasks that are not there when the workers start
+
+
+def test_jobs_behind_one_that_has_only_begun_are_not_sent_ahead(tmp_path, monkeypatch):
+    lab = make_lab(tmp_path, max_workers=1)
+    os.mkfifo(tmp_path / "pipe")
+
+    @task(executor="workers", timeout=60)
+    def wait(n):
+        if n == 0:
+            os.close(os.open(tmp_path / "pipe", os.O_RDONLY))
+
+    hear = _workers.ProcessPool._hear
+    sent = []
+
+    def hear_and_look(pool, worker):
+        hear(pool, worker)
+        if not sent:  # It has said that the first job has begun, which cannot end before this.
+            pool._feed()
+            sent.extend(worker.sent)
+            os.close(os.open(tmp_path / "pipe", os.O_WRONLY))
+
+    monkeypatch.setattr(_workers.ProcessPool, "_hear", hear_and_look)
+    lab.run([wait(n) for n in range(8)])
+    assert sent == [0]
 
 
 def test_a_task_that_is_defined_after_the_workers_were_forked_runs(lab):
@@ -314,6 +339,32 @@ def test_a_worker_that_dies_while_it_has_nothing_to_do_is_replaced(lab):
         for pid in set(scheduler.run([process_id(n) for n in range(4)])):
             os.kill(pid, signal.SIGKILL)
         assert scheduler.run([ident(n) for n in range(20)]) == list(range(20))
+
+
+def test_while_no_process_can_be_started_the_workers_there_are_go_on(lab, tmp_path, monkeypatch):
+    start = _workers.ProcessPool._start_worker
+    started = []
+
+    def start_one(pool):
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(start(pool))
+        return started[0]
+
+    monkeypatch.setattr(_workers.ProcessPool, "_start_worker", start_one)
+    assert len(set(lab.run([process_id(n) for n in range(20)]))) == 1
+
+
+def test_a_pool_whose_first_process_cannot_be_started_fails_its_jobs(lab, monkeypatch):
+    before = len(os.listdir("/dev/fd"))
+
+    def start(process):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(multiprocessing.get_context("fork").Process, "start", start)
+    with pytest.raises(ExecutorError, match="Resource temporarily unavailable"):
+        lab.run(ident(1))
+    assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_death_is_noticed_though_a_process_that_the_job_forked_lives_on(lab, tmp_path):
@@ -486,6 +537,17 @@ def test_a_task_that_exits_does_not_take_its_worker_along(lab):
 def test_an_argument_that_cannot_be_loaded_fails_its_job(lab):
     with pytest.raises(RuntimeError, match="it does not travel"):
         lab.run(ident(Unloadable()))
+
+
+def test_an_argument_that_cannot_be_sent_fails_its_job_only(lab, monkeypatch):
+    def dumps(value):
+        if value == ((13,), {}):
+            raise MemoryError("no room for 13")
+        return dumps_expr(value)
+
+    monkeypatch.setattr(_workers, "dumps_expr", dumps)
+    found = lab.run(attempt(*[ident(n) for n in range(20)]))
+    assert found == [n if n != 13 else "MemoryError: no room for 13" for n in range(20)]
 
 
 def test_what_a_task_prints_is_shown(tmp_path):
