@@ -171,9 +171,10 @@ class TaskTimeout(ExecutorError, TimeoutError):
 
 
 class ResultError(ExecutorError):
-    """A task's result, or the error it raised, cannot be pickled to bring it back.
+    """A task's result, or the class of the error it raised, cannot be pickled to bring it back.
 
-    The message names the path inside the result.  Return plain data, or a `File` that holds it.
+    The message names the path inside the result: return plain data, or a `File` that holds it.
+    An error's class is found again if it is defined at the top of a module.
     """
 
 

@@ -7,14 +7,14 @@ import pickle
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable
 
-from ._errors import HashError, ScriptError
-from ._expr import dumps_expr, loads_expr
+from ._errors import HashError, ScriptError, unpicklable
+from ._expr import dumps_expr, key_of_expr, loads_expr
 from ._handle import Handle
 from ._hash import global_name, is_flat, key_of
 from ._provenance import ValueRecord
-from ._value import PICKLE_PROTOCOL, Value, get_type_registry, iter_nested
+from ._value import PICKLE_PROTOCOL, Value, _rebuild_error, get_type_registry, iter_nested
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BUILTINS = (int, str, float, bool, bytes, complex, type(None), list, tuple, dict)
@@ -113,7 +113,7 @@ def format_traceback(error: BaseException) -> str:
     lines = list(formatted.format())
     if not formatted.stack and formatted.__cause__ is None and formatted.__context__ is None:
         lines = list(formatted.format_exception_only())
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # From then on, they are part of it.
         lines += [f"{note}\n" for note in getattr(error, "__notes__", ())]
     return "".join(lines)
 
@@ -151,6 +151,72 @@ def trim_traceback(error: BaseException) -> BaseException:
         frames = frames.tb_next
     error.__traceback__ = frames
     return error
+
+
+def storable_error(error: BaseException, keyed: bool = False) -> BaseException:
+    """Return an error as it can be stored or sent: itself, or one of its class that lacks a part.
+
+    What is left out is what cannot be pickled (a connection, a lock); a note on the error says so.
+    It stays an instance of its class, since whether `catch` and `except` fit must not depend on
+    where a task runs.  Only where the class itself cannot be found again, it is told in words.
+
+    Parameters
+    ----------
+    keyed
+        Whether it also has to have a key, as an argument of a task does.
+
+    Examples
+    --------
+    >>> import threading
+    >>> error = storable_error(OSError(5, threading.Lock(), "name"))
+    >>> error.errno, error.filename, error.__notes__
+    (5, 'name', ['incomplete: could not be pickled: .args[1] (a lock)'])
+    """
+
+    def fits(value: Any) -> bool:
+        try:
+            if keyed:
+                key_of_expr(value)
+            loads_expr(dumps_expr(value))
+        except Exception:
+            return False
+        return True
+
+    if fits(error):
+        return error
+    try:
+        incomplete = _without_parts(error, fits)
+        if fits(incomplete):
+            return incomplete
+    except Exception:  # Its class may have a `__new__` or `__setstate__` that wants everything.
+        pass
+    return unpicklable(type(error).__qualname__, message_of(error))
+
+
+def _without_parts(error: BaseException, fits: Callable[[Any], bool]) -> BaseException:
+    """Return an error of the same class without the parts that do not fit.
+
+    `__init__` of the class is not called.  An argument becomes its text, which most often is the
+    error's message.
+    """
+    missing = []
+    args = []
+    reduced: Any = error.__reduce__()
+    for index, arg in enumerate(reduced[1]):
+        kept = fits(arg)
+        args.append(arg if kept else str(arg))
+        missing += [] if kept else [f".args[{index}] (a {type(arg).__name__})"]
+    made = _rebuild_error(type(error), tuple(args))
+    for name, value in vars(error).items():
+        if fits(value):
+            setattr(made, name, value)
+        else:
+            missing.append(f".{name} (a {type(value).__name__})")
+    note = f"incomplete: could not be pickled: {', '.join(missing)}"
+    made.__notes__ = [*getattr(error, "__notes__", ()), note]  # type: ignore[attr-defined]
+    made.__cause__, made.__context__ = error.__cause__, error.__context__
+    made.__suppress_context__ = error.__suppress_context__
+    return made.with_traceback(error.__traceback__)
 
 
 def has_hooks(value: Any) -> bool:

@@ -35,7 +35,13 @@ from ._backlog import Backlog
 from ._db import now
 from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied, unpicklable
 from ._expr import dumps_expr, loads_expr
-from ._record import REMOTE_TRACEBACK, format_traceback, message_of, trim_traceback
+from ._record import (
+    REMOTE_TRACEBACK,
+    format_traceback,
+    message_of,
+    storable_error,
+    trim_traceback,
+)
 from ._task import get_task_registry
 
 if TYPE_CHECKING:
@@ -690,26 +696,17 @@ def _import_module(name: str, file: str) -> None:
     spec.loader.exec_module(module)
 
 
-def _dump_error(error: BaseException) -> tuple[bytes | None, str, str, str]:
+def _dump_error(error: BaseException) -> tuple[bytes, str, str, str]:
     """Return an error pickled if it can be, and in words."""
-    trim_traceback(error)
-    text = format_traceback(error)
+    sent = storable_error(trim_traceback(error))
+    text = format_traceback(sent if type(sent) is type(error) else error)
+    return dumps_expr(sent), type(error).__qualname__, message_of(error), text
+
+
+def _load_error(data: bytes, name: str, message: str, text: str) -> BaseException:
     try:
-        data: bytes | None = dumps_expr(error)
-        loads_expr(data or b"")
-    except Exception:
-        data = None
-    return data, type(error).__qualname__, message_of(error), text
-
-
-def _load_error(data: bytes | None, name: str, message: str, text: str) -> BaseException:
-    error: BaseException
-    if data is None:
+        error: BaseException = loads_expr(data)
+    except Exception:  # Its class is known to the worker only.
         error = unpicklable(name, message)
-    else:
-        try:
-            error = loads_expr(data)
-        except Exception:  # Its class is known to the worker only.
-            error = unpicklable(name, message)
     setattr(error, REMOTE_TRACEBACK, text)
     return error

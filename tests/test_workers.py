@@ -12,7 +12,7 @@ import threading
 import pytest
 from support import Lab, note, notes, python
 
-from redun_lite import Promise, _workers, scheduler_task, task
+from redun_lite import Promise, _workers, catch, scheduler_task, task
 from redun_lite._errors import ExecutorError, ResultError, WorkerDied
 from redun_lite._expr import dumps_expr
 
@@ -510,9 +510,66 @@ def test_an_error_comes_back_as_it_was_with_the_traceback_of_the_task(tmp_path, 
     assert "_workers.py" not in shown.replace("test_workers.py", "")
 
 
-def test_an_error_that_cannot_be_pickled_is_told_in_words(lab):
-    with pytest.raises(ResultError, match=r"ValueError: <unlocked _thread.lock"):
+def test_an_error_without_the_part_that_cannot_be_pickled_is_one_of_its_class(lab):
+    with pytest.raises(ValueError, match=r"<unlocked _thread.lock") as caught:
         lab.run(raises("lock"))
+    note = "incomplete: could not be pickled: .args[0] (a lock)"
+    assert caught.value.__notes__ == [note]
+    assert str(caught.value.__cause__).endswith(f"\n{note}\n")
+
+
+class ApiError(Exception):
+    def __init__(self, url, connection):
+        super().__init__(f"{url} failed")
+        self.url = url
+        self.connection = connection
+
+
+class PickyError(ApiError):
+    def __reduce__(self):
+        return PickyError, (self.url, self.connection)
+
+
+@task(version="1", executor="workers")
+def fetch(url, kind=ApiError):
+    raise kind(url, threading.Lock())
+
+
+@task(version="1")
+def explain(error):
+    return f"{error} at {error.url}{error.connection if hasattr(error, 'connection') else ''}"
+
+
+def test_a_handler_gets_the_error_it_is_for_also_if_a_part_of_that_cannot_be_pickled(lab):
+    assert lab.run(catch(fetch("here"), ApiError, explain)) == "here failed at here"
+
+
+def test_a_coroutine_gets_the_error_it_is_for_also_if_a_part_of_that_cannot_be_pickled(lab):
+    @task
+    async def main():
+        try:
+            return await fetch("here")
+        except ApiError as error:
+            return error.url
+
+    assert lab.run(main()) == "here"
+
+
+def test_an_error_that_wants_the_part_that_cannot_be_pickled_is_told_in_words(lab):
+    with pytest.raises(ResultError, match=r"PickyError: here failed \(the error itself could"):
+        lab.run(fetch("here", PickyError))
+
+
+def test_an_error_whose_class_cannot_be_found_again_is_told_in_words(lab):
+    @task(executor="workers")
+    def main():
+        class Local(Exception):
+            pass
+
+        raise Local("not from here")
+
+    with pytest.raises(ResultError, match=r"Local: not from here \(the error itself could"):
+        lab.run(main())
 
 
 def test_an_error_whose_class_wants_more_than_its_text_comes_back(lab):
