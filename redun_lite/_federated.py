@@ -23,7 +23,7 @@ from ._errors import ExecutorError, TaskError, shorten, suggest
 from ._expr import SchedulerExpression, TaskExpression
 from ._file import File
 from ._options import CacheScope, TaskOptions, check_option_names
-from ._subrun import SubrunSettings, Surroundings, evaluate_here
+from ._subrun import Inherited, SubrunSettings, evaluate_here
 from ._task import Task, get_task_registry, scheduler_task, task
 from ._value import dumps
 
@@ -94,7 +94,7 @@ def federated_task(
             new_execution=options.pop("new_execution", False),
         )
         project = str(published.config_dir.parent)
-        settings.around = Surroundings({}, None, (), project)
+        settings.inherited = Inherited({}, None, (), project)
         options = {**options, **sexpr.options, "executor": published.executor}
         options["cache_scope"] = CacheScope.CSE
         arguments = (entry.name, task_args, task_kwargs, settings)
@@ -137,8 +137,9 @@ def _imported_task(entrypoint: str, settings: SubrunSettings) -> Task[Any, Any]:
     if found is None:
         (module,) = settings.load_modules
         known = [other.fullname for other in registry if other.load_module == module]
+        assert settings.inherited is not None
         raise TaskError(
-            f"federated task {entrypoint}: module {module} of {settings.around.project} defines "
+            f"federated task {entrypoint}: module {module} of {settings.inherited.project} defines "
             f"no task {name!r}: {suggest(name, known)}"
         )
     return found

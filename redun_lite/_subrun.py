@@ -173,18 +173,15 @@ def _settings(
         load_modules=tuple(modules),
         new_execution=bool(new_execution),
     )
-    settings.around = Surroundings.of(scheduler, expr)
+    settings.inherited = Inherited.of(scheduler, expr)
     return settings
 
 
-# What the job is told
+# What goes along to the job
 
 
-class Surroundings(NamedTuple):
-    """What the scheduler in a job takes over from where it was started.
-
-    What says nothing of itself is known once the job is.
-    """
+class Inherited(NamedTuple):
+    """What the scheduler in a job takes over from the one that starts it."""
 
     config: Sections
     config_dir: str | None
@@ -192,22 +189,10 @@ class Surroundings(NamedTuple):
     """Of each task in the expression: its name, key, module and file."""
     project: str | None = None
     """A folder that has the modules to import, where these are another project's."""
-    arguments: dict[str, Any] = {}
-    """Arguments for `Scheduler.run`."""
-    has_provenance: bool = True
-    """Whether anything is to be recorded."""
-    uuid: str = ""
-    """UUID of the job's execution."""
-    whole_uuid: str = ""
-    """UUID of the execution that this is a part of; the same, if it is none."""
-    number: int = 0
-    """The job's number in its execution."""
-    job_id: str = ""
-    """How people call the job."""
 
     @classmethod
-    def of(cls, scheduler: Scheduler, expr: Any) -> Surroundings:
-        """Return what is known before there is a job."""
+    def of(cls, scheduler: Scheduler, expr: Any) -> Inherited:
+        """Return what an expression's evaluation takes over from a scheduler."""
         here = scheduler.config
         tasks = tuple(
             (found.fullname, found.key, found.load_module, found.defined_in)
@@ -216,22 +201,40 @@ class Surroundings(NamedTuple):
         config_dir = None if here.config_dir is None else str(here.config_dir)
         return cls(_config_of(scheduler), config_dir, tasks)
 
-    def at(self, job: Job) -> Surroundings:
-        """Return it completed with what is known of the job."""
+
+class ParentJob(NamedTuple):
+    """What the scheduler in a job has to know of that job."""
+
+    run_arguments: dict[str, Any]
+    """Arguments for `Scheduler.run`."""
+    has_provenance: bool
+    """Whether anything is to be recorded."""
+    uuid: str
+    """UUID of the job's execution."""
+    whole_uuid: str
+    """UUID of the execution that this is a part of; the same, if it is none."""
+    number: int
+    """The job's number in its execution."""
+    job_id: str
+    """How people call the job."""
+
+    @classmethod
+    def of(cls, job: Job) -> ParentJob:
+        """Return it of a job that is about to start."""
         engine: Any = job.run
         assert job.options is not None
         arguments = engine.arguments_below(job)
         for name in ("options", "exported"):
-            # The jobs below are where this one is sent, not where those around are.
+            # The jobs below are where this one is sent, not where those above it are.
             options = arguments[name] or {}
             arguments[name] = {key: options[key] for key in options if key != "executor"}
-        return self._replace(
-            arguments=arguments,
-            has_provenance=job.options.prov,
-            uuid=engine.execution_uuid,
-            whole_uuid=engine.recorder.whole_uuid,
-            number=job.number & ((1 << JOB_NUMBER_BITS) - 1),
-            job_id=engine.recorder.job_id(job),
+        return cls(
+            arguments,
+            job.options.prov,
+            engine.execution_uuid,
+            engine.recorder.whole_uuid,
+            job.number & ((1 << JOB_NUMBER_BITS) - 1),
+            engine.recorder.job_id(job),
         )
 
 
@@ -272,13 +275,11 @@ def _tasks_in(value: Any) -> Iterable[Task[Any, Any]]:
 class SubrunSettings(Value):
     """How the scheduler in a job is run.
 
-    What its public attributes say is recorded and part of the job's key: it decides what code is
-    run and where that is recorded.  Its surroundings are neither recorded nor part of the key.
+    What it is made of is recorded and part of the job's key: it decides what code is run and where
+    that is recorded.  What goes along besides is neither.
 
-    Attributes
+    Parameters
     ----------
-    task_name
-        Full name of a federated task.
     config
         A configuration that replaces the one here, as it is written.
     config_dir
@@ -287,52 +288,67 @@ class SubrunSettings(Value):
         Modules to import.
     new_execution
         Whether it records an execution that is part of no other.
+    task_name
+        Full name of a federated task.
+
+    Attributes
+    ----------
+    inherited
+        What it takes over from the scheduler here.
+    parent_job
+        What it has to know of the job, once that is about to start.
     """
 
     type_name = "redun_lite.SubrunSettings"
 
-    task_name: str = ""
-    config: Sections = {}
-    config_dir: str = ""
-    load_modules: tuple[str, ...] = ()
-    new_execution: bool = False
-    _around: Surroundings | None = None
+    def __init__(
+        self,
+        config: Sections | None = None,
+        config_dir: str = "",
+        load_modules: tuple[str, ...] = (),
+        new_execution: bool = False,
+        task_name: str = "",
+    ) -> None:
+        self.config = config or {}
+        self.config_dir = config_dir
+        self.load_modules = load_modules
+        self.new_execution = new_execution
+        self.task_name = task_name
+        self.inherited: Inherited | None = None
+        self.parent_job: ParentJob | None = None
 
-    def __init__(self, **given: Any) -> None:
-        self.__dict__.update((name, value) for name, value in given.items() if value)
-
-    @property
-    def around(self) -> Surroundings:
-        """What it is told besides."""
-        assert self._around is not None
-        return self._around
-
-    @around.setter
-    def around(self, around: Surroundings) -> None:
-        self._around = around
-
-    def _told(self) -> dict[str, Any]:
-        return {name: self.__dict__[name] for name in sorted(self.__dict__) if name != "_around"}
+    def _recorded(self) -> dict[str, Any]:
+        """Return what it was made of, without what was left out."""
+        made_of = {
+            "config": self.config,
+            "config_dir": self.config_dir,
+            "load_modules": self.load_modules,
+            "new_execution": self.new_execution,
+            "task_name": self.task_name,
+        }
+        return {name: value for name, value in made_of.items() if value}
 
     def get_hash(self, data: bytes | None = None) -> str:
-        return key_of((self.type_name, self._told())).hex()
+        return key_of((self.type_name, self._recorded())).hex()
 
     def serialize(self) -> bytes:
-        return dumps(SubrunSettings(**self._told()))
+        return dumps(SubrunSettings(**self._recorded()))
 
     def preprocess(self, preprocess_args: dict[str, Any]) -> SubrunSettings:
-        settings = SubrunSettings(**self._told())
-        settings.around = self.around.at(preprocess_args["job"])
+        settings = SubrunSettings(**self._recorded())
+        settings.inherited = self.inherited
+        settings.parent_job = ParentJob.of(preprocess_args["job"])
         return settings
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
-        return f"SubrunSettings({told})"
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._recorded().items())
+        return f"SubrunSettings({shown})"
 
     def make_config(self) -> Config:
         """Return the configuration of the scheduler."""
         if not self.config_dir:
-            return Config(self.config or self.around.config, self.around.config_dir)
+            assert self.inherited is not None
+            return Config(self.config or self.inherited.config, self.inherited.config_dir)
         file = Path(self.config_dir, CONFIG_FILE)
         if not file.is_file():
             raise ConfigError(f"config_dir {self.config_dir}: there is no {file.absolute()}")
@@ -358,42 +374,43 @@ def evaluate_here(make_expr: Callable[[], Any], settings: SubrunSettings) -> Any
     make_expr
         Returns the expression, once the modules that it needs are imported.
     """
-    around = settings.around
-    witness = _Witness(_wanted())
+    inherited, parent = settings.inherited, settings.parent_job
+    assert inherited is not None and parent is not None
+    reporter = _SubrunReporter(_wanted())
     config = settings.make_config()
-    _import_tasks(around.tasks)
+    _import_tasks(inherited.tasks)
     for module in settings.load_modules:
-        _import(module, around.project)
+        _import(module, inherited.project)
     value = make_expr()
-    backend = None if around.has_provenance else Repository()
+    backend = None if parent.has_provenance else Repository()
     try:
-        with Scheduler(config, backend, reporter=witness) as scheduler:
-            part_of = None if settings.new_execution else _part_of(scheduler, around)
+        with Scheduler(config, backend, reporter=reporter) as scheduler:
+            part_of = None if settings.new_execution else _part_of(scheduler, parent)
             result = scheduler.run(
                 value,
                 exec_argv=["subrun", format_expr(value)[:_MAX_SHOWN]],
-                tags=[(PARENT_TAG, around.job_id)] if part_of is None else [],
+                tags=[(PARENT_TAG, parent.job_id)] if part_of is None else [],
                 part_of=part_of,
-                **around.arguments,
+                **parent.run_arguments,
             )
     except KeyboardInterrupt:
-        if witness.is_stopped:
+        if reporter.is_stopped:
             return _Cancelled()
         raise
     finally:
         if backend is not None:
             backend.close()
-    return _Ended(result, witness.tasks(), witness.uuid if part_of is None else None)
+    return _Result(result, reporter.tasks(), reporter.uuid if part_of is None else None)
 
 
-def _part_of(scheduler: Scheduler, around: Surroundings) -> PartOf | None:
+def _part_of(scheduler: Scheduler, parent: ParentJob) -> PartOf | None:
     """Return what the execution is a part of, if that is recorded in the same repository."""
-    execution = scheduler.backend.find_execution(around.uuid)
-    whole = scheduler.backend.find_execution(around.whole_uuid)
+    execution = scheduler.backend.find_execution(parent.uuid)
+    whole = scheduler.backend.find_execution(parent.whole_uuid)
     if execution is None or whole is None:
         return None
-    job = (execution << JOB_NUMBER_BITS) + around.number
-    return PartOf(whole, around.whole_uuid, job, around.job_id)
+    job = (execution << JOB_NUMBER_BITS) + parent.number
+    return PartOf(whole, parent.whole_uuid, job, parent.job_id)
 
 
 def _import_tasks(tasks: Iterable[tuple[str, bytes, str, str]]) -> None:
@@ -453,8 +470,8 @@ def _wanted() -> Callable[[], bool]:
     return is_wanted if job is None else lambda: job.run.wants(job)
 
 
-class _Witness(Reporter):
-    """Sees which tasks take part, and stops the run when nobody waits for it any more."""
+class _SubrunReporter(Reporter):
+    """Notes which tasks take part; stops a run that nobody waits for any more."""
 
     def __init__(self, is_wanted: Callable[[], bool]) -> None:
         self._is_wanted = is_wanted
@@ -490,7 +507,7 @@ class _Witness(Reporter):
         return [known[key] for key in sorted(self._below | self._engine.used.keys())]
 
 
-class _Ended(Notice):
+class _Result(Notice):
     """The expression has come to a value."""
 
     __slots__ = ("_execution", "_tasks", "_value")
