@@ -10,18 +10,26 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from ._errors import HashError, ScriptError, unpicklable
-from ._expr import dumps_expr, key_of_expr, loads_expr
+from ._expr import dumps_expr, format_expr, key_of_expr, loads_expr
 from ._handle import Handle
 from ._hash import global_name, is_flat, key_of
 from ._provenance import ValueRecord
+from ._task import QuotedExpression
 from ._value import PICKLE_PROTOCOL, Value, _rebuild_error, get_type_registry, iter_nested
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _BUILTINS = (int, str, float, bool, bytes, complex, type(None), list, tuple, dict)
 _FLAT_TYPE_NAMES = {cls: f"builtins.{cls.__name__}" for cls in _BUILTINS}
+_MOST_SHOWN = 100  # Characters of an expression in a job's title.
 
 REMOTE_TRACEBACK = "_redun_lite_traceback"
 """Attribute of an error that came from another process: its traceback, as text."""
+
+ORIGIN = "_redun_lite_origin"
+"""Attribute of an error that came out of a subrun: the jobs there that it went through.
+
+Each is its id, as `log` takes it, and its call.  The first is the one whose function raised the
+error, each other the one above.  Then come those of the subrun around, if there is one."""
 
 
 class ErrorValue(Value):
@@ -90,6 +98,25 @@ class ScriptResult(Value):
         if isinstance(self.value, Value):
             yield self.value
         yield from get_type_registry().iter_subvalues(self.value)
+
+
+def title_of(task_name: str, args: tuple[Any, ...]) -> str:
+    """Return what to call a job in an error: the name of its task, or what its user wrote.
+
+    The jobs of `subrun` and `federated_task` are calls of tasks that nobody has written.
+
+    Examples
+    --------
+    >>> title_of("docs.align", ("reads.fq",))
+    'docs.align'
+    """
+    if task_name == "redun_lite.subrun_root_task" and args:
+        quoted = args[0]
+        text = format_expr(quoted.eval()) if isinstance(quoted, QuotedExpression) else "…"
+        return f"subrun({text if len(text) <= _MOST_SHOWN else f'{text[:_MOST_SHOWN]}…'})"
+    if task_name == "redun_lite.federated_root_task" and args:
+        return f"federated_task({args[0]!r})"
+    return task_name
 
 
 def message_of(error: BaseException) -> str:

@@ -21,6 +21,7 @@ key, and is not recorded: it may hold what is nobody else's business.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -33,6 +34,7 @@ from ._hash import key_of
 from ._job import Notice, Reporter, current
 from ._options import CacheCheckValid, check_option_names
 from ._recorder import PartOf
+from ._record import ORIGIN, title_of
 from ._scheduler import Scheduler
 from ._schema import JOB_NUMBER_BITS
 from ._sqlite import MEMORY
@@ -58,6 +60,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_SHOWN = 1000  # Characters of an expression that are recorded for an execution.
+_KEPT_FAILURES = 1000  # The last failures, among which is the one that ends a run.
+_MAX_ORIGIN = 100  # Jobs that are named by an error.
 
 PARENT_TAG = "redun_lite.parent_job"
 """Tag of an execution that a subrun has started and that is no part of another: the job's id."""
@@ -397,6 +401,9 @@ def evaluate_here(make_expr: Callable[[], Any], settings: SubrunSettings) -> Any
         if reporter.is_stopped:
             return _Cancelled()
         raise
+    except BaseException as error:
+        reporter.note_origin(error)
+        raise
     finally:
         if backend is not None:
             backend.close()
@@ -471,12 +478,13 @@ def _wanted() -> Callable[[], bool]:
 
 
 class _SubrunReporter(Reporter):
-    """Notes which tasks take part; stops a run that nobody waits for any more."""
+    """Notes which tasks take part and what fails; stops a run that nobody waits for any more."""
 
     def __init__(self, is_wanted: Callable[[], bool]) -> None:
         self._is_wanted = is_wanted
         self._codes: dict[bytes, TaskCode] = {}
         self._below: set[bytes] = set()
+        self._failures: deque[tuple[BaseException, Job]] = deque(maxlen=_KEPT_FAILURES)
         self._engine: Any = None
         self.is_stopped = False
         self.uuid = ""
@@ -491,6 +499,8 @@ class _SubrunReporter(Reporter):
             engine.interrupt()
 
     def job_ended(self, job: Job, error: BaseException | None = None) -> None:
+        if error is not None and job.evaluation.failure is not error and job.leader is None:
+            self._failures.append((error, job))  # Else it came from another job.
         if job.task is not None and job.task.key not in self._codes:
             self._codes[job.task.key] = job.task.code
         if job.used is not None:
@@ -499,12 +509,28 @@ class _SubrunReporter(Reporter):
         if call is not None and (job.parent is None or not job.parent.number):
             self._below |= call.task_set.tasks
 
+    def note_origin(self, error: BaseException) -> None:
+        """Note on the error that ended the run which jobs it went through."""
+        failed = next((job for known, job in self._failures if known is error), None)
+        origin: list[tuple[str, str]] = list(vars(error).get(ORIGIN, ()))
+        while failed is not None and len(origin) < _MAX_ORIGIN:
+            origin.append((self._engine.recorder.job_id(failed), _call_text(failed)))
+            failed = failed.parent
+        if origin:
+            vars(error)[ORIGIN] = origin
+
     def tasks(self) -> list[TaskCode]:
         """Return all tasks that took part."""
         self._codes.update(self._engine.used)
         # What was replayed as a whole had no jobs below, but all of its tasks are as they were.
         known = {**{found.key: found.code for found in get_task_registry()}, **self._codes}
         return [known[key] for key in sorted(self._below | self._engine.used.keys())]
+
+
+def _call_text(job: Job) -> str:
+    expr = job.evaluation.expr
+    title = title_of(expr.task_name, expr.args)
+    return title if title != expr.task_name else format_expr(expr)[:_MAX_SHOWN]
 
 
 class _Result(Notice):

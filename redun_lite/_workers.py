@@ -40,6 +40,7 @@ from ._record import (
     format_traceback,
     message_of,
     storable_error,
+    title_of,
     trim_traceback,
 )
 from ._task import get_task_registry
@@ -305,7 +306,8 @@ class ProcessPool:
             else:
                 error = _load_error(*data)
         except Exception as failure:
-            error = ResultError(f"the result of {job.task_name} cannot be loaded: {failure}")
+            title = title_of(job.task_name, job.args)
+            error = ResultError(f"the result of {title} cannot be loaded: {failure}")
         job.run.complete(job, result, error)
 
     def _recall(self) -> None:
@@ -351,7 +353,7 @@ class ProcessPool:
         running = worker.running
         for index, job in sorted(worker.sent.items(), reverse=True):
             if index == running:
-                message = f"the process that ran {job.task_name} {death}"
+                message = f"the process that ran {title_of(job.task_name, job.args)} {death}"
                 job.run.complete(job, None, WorkerDied(message))
             else:
                 self._backlog.put_back(job)
@@ -657,7 +659,8 @@ def _run_job(
     try:
         return _RESULT, dumps_expr(result)
     except RedunLiteError as error:
-        return _ERROR, _dump_error(ResultError(f"result of {fullname}: {error}"))
+        title = title_of(fullname, args)
+        return _ERROR, _dump_error(ResultError(f"result of {title}: {error}"))
 
 
 def load_task(fullname: str, key: bytes, module: str, file: str) -> Any:

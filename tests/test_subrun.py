@@ -26,6 +26,7 @@ from redun_lite import (
     Scheduler,
     TaskError,
     TaskTimeout,
+    WorkerDied,
     apply_tags,
     catch,
     cond,
@@ -39,6 +40,7 @@ from redun_lite import (
 from redun_lite._db import Repository
 from redun_lite._job import Reporter
 from redun_lite._log import log_lines
+from redun_lite._record import ORIGIN
 from redun_lite.functools import map_
 from redun_lite.testing import TemporaryRepository, assert_ran
 
@@ -236,6 +238,35 @@ def test_an_error_has_the_frames_of_the_task_and_none_of_the_engine(lab, executo
     assert told[1] == "  Traceback (most recent call last):"
     assert "raise OddError(number)" in told[3]
     assert told[4].endswith("OddError: odd: 3")
+
+
+@task(version="1")
+def fail_below(number):
+    return fail(number)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_an_error_says_which_jobs_of_the_subrun_it_went_through(lab, executor):
+    with pytest.raises(OddError) as caught:
+        lab.run(subrun(fail_below(3), executor=executor))
+    (uuid,) = lab.query("SELECT uuid FROM execution WHERE id = 2")
+    assert getattr(caught.value, ORIGIN) == [
+        (f"{uuid[:8]}-2", "test_subrun.fail(3)"),
+        (f"{uuid[:8]}-1", "test_subrun.fail_below(3)"),
+    ]
+    shown = "\n".join(log_lines(str(lab.path), f"{uuid[:8]}-2"))
+    assert "OddError: odd: 3" in shown
+
+
+def test_an_error_of_a_subrun_in_a_subrun_names_the_jobs_of_both(lab):
+    @task(version="1")
+    def outer():
+        return subrun(fail(3), executor="default")
+
+    with pytest.raises(OddError) as caught:
+        lab.run(subrun(outer(), executor="default"))
+    calls = [call.partition("(")[0] for _, call in getattr(caught.value, ORIGIN)]
+    assert calls == ["test_subrun.fail", "subrun", "test_subrun.outer"]
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -596,6 +627,20 @@ def tree(lines):
         line.partition("(")[0].split() for line in lines if re.match("[A-Z]+ +[0-9a-f]{8}-", line)
     ]
     return [(words[1], words[-1]) for words in shown]
+
+
+def test_a_subrun_whose_process_dies_is_called_what_it_is(lab):
+    with pytest.raises(WorkerDied) as caught:
+        lab.run(subrun(die("at once"), executor="process"))
+    assert str(caught.value) == (
+        "the process that ran subrun(test_subrun.die('at once')) ended with exit status 3 before "
+        "the task returned"
+    )
+
+
+@task(version="1")
+def die(when):
+    os._exit(3)
 
 
 def test_the_jobs_inside_are_shown_below_the_job_of_the_subrun(lab, log):
