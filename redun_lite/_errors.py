@@ -205,8 +205,16 @@ class ScriptError(RedunLiteError):
         self.stderr = stderr
 
     def __str__(self) -> str:
-        lines = self.stderr.decode("utf-8", "replace").splitlines()[-_MOST_LINES:]
-        return "\n".join([self.message, *(line[-_LONGEST_LINE:] for line in lines)])
+        lines = self.stderr.decode("utf-8", "replace").splitlines()
+        left_out = len(lines) - _MOST_LINES
+        shown = [_end_of(line) for line in lines[-_MOST_LINES:]]
+        if left_out > 0:
+            shown.insert(0, f"… {left_out:,} line{'' if left_out == 1 else 's'} before these")
+        return "\n".join([self.message, *shown])
+
+
+def _end_of(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else f"…{line[-_LONGEST_LINE:]}"
 
 
 class DryRunResult(RedunLiteError):

@@ -40,7 +40,7 @@ class ErrorValue(Value):
     error_type
         `module.Class` of the error.
     message
-        Its text.
+        Its text; of the error of a script, the line that says how that ended.
     traceback
         The traceback as Python prints it, with the user's frames only.
 
@@ -61,9 +61,10 @@ class ErrorValue(Value):
     def from_error(cls, error: BaseException) -> ErrorValue:
         """Return what is to be recorded of an error."""
         name = global_name(type(error)).replace(":", ".")
-        value = cls(name, message_of(error), format_traceback(error))
-        if isinstance(error, ScriptError):
-            value.__dict__.update(stdout=error.stdout, stderr=error.stderr)
+        if not isinstance(error, ScriptError):
+            return cls(name, message_of(error), format_traceback(error))
+        value = cls(name, error.message, format_traceback(error))
+        value.__dict__.update(stdout=error.stdout, stderr=error.stderr)
         return value
 
     def __repr__(self) -> str:

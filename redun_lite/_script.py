@@ -27,6 +27,7 @@ import signal
 import textwrap
 from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import is_dataclass
+from itertools import islice
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from ._shell import RunningScript
     from ._signatures import OnlyAny
 
-DEFAULT_SHELL = "#!/usr/bin/env bash\nset -exo pipefail"
-"""What a command starts with that names no interpreter: fails where any part fails, and traces."""
+DEFAULT_SHELL = ("/usr/bin/env", "bash", "-exo", "pipefail")
+"""What runs a command that names no interpreter: fails where any part fails, and traces.
+
+Said here and not in a line before the command, so that line numbers are those of the command."""
 
 STDOUT = "-"
 """Path of the `File` that stands for a script's standard output."""
@@ -372,11 +375,23 @@ def _script(
     given = list(_stagings(inputs))
     made = [staging for staging in _stagings(outputs) if not _is_stdout(staging)]
     _check(given, made, tempdir)
-    lines = [line.strip() for line in command.split("\n") if not line.startswith("#!")]
-    first = next(filter(None, lines), command)
-    shown = first if len(first) <= _MOST_SHOWN else f"{first[:_MOST_SHOWN]}…"
     text = shell_text(command, given, made, tempdir, as_mount)
-    return Script(f"the script {shown!r}", text, outputs)
+    return Script(_title(command), text, outputs)
+
+
+def _title(command: str) -> str:
+    """Return what to call a script in errors: its interpreter and the first line that tells."""
+    lines = [line.strip() for line in command.split("\n") if not line.startswith("#!")]
+    telling = [line for line in lines if not _TELLS_NOTHING.match(line)]
+    first = next(filter(None, telling + lines), command)
+    shown = first if len(first) <= _MOST_SHOWN else f"{first[:_MOST_SHOWN]}…"
+    words = _interpreter(command)
+    program = "" if words is DEFAULT_SHELL else f"{os.path.basename(_programs(words)[-1])} "
+    return f"the {program}script {shown!r}"
+
+
+# Lines that are much the same in all scripts: blank ones, comments, imports, settings of the shell.
+_TELLS_NOTHING = re.compile(r"$|#|//|--|(?:import|from|use|require|library|set|shopt)[ \t(]")
 
 
 def _stagings(value: Any) -> Iterator[Staging[Any]]:
@@ -478,7 +493,7 @@ def _is_elsewhere(staging: Staging[Any]) -> bool:
 
 
 def _not_written(staging: Staging[Any]) -> str:
-    return f"the script has not written its output {_describe(staging)}"
+    return f"its output {_describe(staging)} was not written"
 
 
 def _describe(staging: Staging[Any]) -> str:
@@ -676,24 +691,22 @@ def shell_text(
     as_mount
         Whether to prefer the places where file systems are mounted.
     """
-    program = command if command.startswith("#!") else f"{DEFAULT_SHELL}\n{command}"
-    mark = _mark(program)
-    lines = [_HEAD, f"cat > \"$scratch/script\" <<'{mark}'", program, mark]
+    mark = _mark(command)
+    lines = [_HEAD, f"cat > \"$scratch/script\" <<'{mark}'", command, mark]
     if tempdir:
         lines += ['mkdir "$scratch/work"', 'cd "$scratch/work"']
-        inputs = map(_with_fixed_remote, inputs)
-        outputs = map(_with_fixed_remote, outputs)
+    fixed = _with_fixed_remote if tempdir else _as_it_is
     for staging in inputs:
-        copy = staging.render_stage(as_mount)
+        copy = fixed(staging).render_stage(as_mount)
         if copy:
             lines += _step(copy, f"cannot copy the input {_describe(staging)}")
-    lines += _interpreted(program)
+    lines += _interpreted(command)
     for staging in outputs:
         local = staging.local.path
         if get_proto(local) == "local":
             test = f"test {'-e' if isinstance(staging, StagingFile) else '-d'} {shell_path(local)}"
             lines += _step(test, _not_written(staging))
-        copy = _unstaging(staging, as_mount)
+        copy = _unstaging(fixed(staging), as_mount)
         if copy:
             lines += _step(copy, f"cannot copy the output {_describe(staging)}")
     return "\n".join([*lines, ""])
@@ -713,10 +726,10 @@ if test -z "$scratch"; then
 fi"""
 
 
-def _mark(program: str) -> str:
-    """Return a line that the program does not hold, to end it with."""
+def _mark(command: str) -> str:
+    """Return a line that the command does not hold, to end it with."""
     mark = "END_OF_SCRIPT"
-    lines = set(program.split("\n"))
+    lines = set(command.split("\n"))
     while mark in lines:
         mark += "_"
     return mark
@@ -727,19 +740,36 @@ def _step(commands: str, message: str) -> list[str]:
     return ["{", commands, f"}} >&2 || fail {quote(message)}"]
 
 
-def _interpreted(program: str) -> list[str]:
-    """Return the lines that run the program, as the kernel would; a file need not be executable."""
-    interpreter, *more = program.split("\n", 1)[0][2:].split(None, 1)
-    needed = [interpreter]
-    if os.path.basename(interpreter) == "env" and more:
-        needed += [word for word in more[0].split() if not re.match("-|.*=", word)][:1]
+def _interpreter(command: str) -> tuple[str, ...]:
+    """Return what runs a command: a program and its arguments, of a first line `#!` one at most."""
+    if not command.startswith("#!"):
+        return DEFAULT_SHELL
+    return tuple(command.split("\n", 1)[0][2:].strip().split(None, 1))
+
+
+def _programs(words: tuple[str, ...]) -> list[str]:
+    """Return the programs that have to be there: also the one that `env` is to look for."""
+    first, *arguments = words
+    if os.path.basename(first) != "env":
+        return [first]
+    named = (word for word in " ".join(arguments).split() if not re.match("-|.*=", word))
+    return [first, *islice(named, 1)]
+
+
+def _interpreted(command: str) -> list[str]:
+    """Return the lines that run a command from its file, which need not be executable."""
+    words = _interpreter(command)
     checks = [
         f"command -v {shell_path(name)} > /dev/null || "
         f"fail {quote(f'the interpreter {name!r} does not exist')} 127"
-        for name in needed
+        for name in _programs(words)
     ]
-    argument = [quote(more[0].rstrip())] if more else []
-    return [*checks, " ".join([shell_path(interpreter), *argument, '"$scratch/script"'])]
+    run = [shell_path(words[0]), *map(quote, words[1:]), '"$scratch/script"']
+    return [*checks, " ".join(run)]
+
+
+def _as_it_is(staging: Staging[Any]) -> Staging[Any]:
+    return staging
 
 
 def _with_fixed_remote(staging: Staging[Any]) -> Staging[Any]:

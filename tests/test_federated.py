@@ -278,7 +278,9 @@ def test_an_error_whose_class_is_not_here_comes_in_words(tmp_path, project):
 
 def test_a_result_whose_class_is_not_here_is_an_error_that_says_so(tmp_path, project):
     lab = near(tmp_path, odd=project.entry("odd"))
-    with pytest.raises(ResultError, match=r"federated_task\('odd'\) cannot be loaded: .*remote_flow"):
+    with pytest.raises(
+        ResultError, match=r"federated_task\('odd'\) cannot be loaded: .*remote_flow"
+    ):
         lab.run(federated_task("odd"))
 
 

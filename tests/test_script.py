@@ -33,6 +33,7 @@ from redun_lite import (
 from redun_lite import _fs as fs
 from redun_lite._expr import dumps_expr, loads_expr
 from redun_lite._log import log_lines
+from redun_lite._record import ErrorValue
 from redun_lite._script import MOST_KEPT, make_script, shell_text
 
 redun_namespace = "test_script"
@@ -234,7 +235,9 @@ def test_an_interpreter_that_does_not_exist_is_named(lab, first):
     with pytest.raises(ScriptError) as caught:
         lab.run(script(f"{first}\necho"))
     name = "/no/such/thing" if "env" not in first else "no-such-thing"
-    assert str(caught.value) == f"the script 'echo': the interpreter {name!r} does not exist"
+    assert str(caught.value) == (
+        f"the {os.path.basename(name)} script 'echo': the interpreter {name!r} does not exist"
+    )
     assert caught.value.returncode == 127
 
 
@@ -275,8 +278,54 @@ def test_an_error_names_the_task_and_shows_the_last_lines_only(lab):
         lab.run(chatty())
     first, *lines = str(caught.value).splitlines()
     assert first == "the script of task test_script.chatty ended with exit status 1"
-    assert lines == [str(n) for n in range(89, 101)]
+    assert lines == ["… 88 lines before these", *(str(n) for n in range(89, 101))]
     assert len(caught.value.stderr.splitlines()) == 100
+
+
+@pytest.mark.parametrize("lines", ["nosuchtool", "true\n# why\nnosuchtool", "\n\ntrue\nnosuchtool"])
+@pytest.mark.parametrize("first", ["", "#!/bin/bash\n"])
+def test_line_numbers_in_errors_are_those_of_the_script(lab, first, lines):
+    command = first + lines
+    with pytest.raises(ScriptError) as caught:
+        lab.run(script(command))
+    number = command.strip("\n").split("\n").index("nosuchtool") + 1
+    assert f"script: line {number}: nosuchtool: ".encode() in caught.value.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "title"),
+    [
+        ("#!/usr/bin/env python3\nimport sys\nsys.exit(3)", "the python3 script 'sys.exit(3)'"),
+        ("#!/bin/sh -e\n\n# Ends it.\nexit 3", "the sh script 'exit 3'"),
+        ("set -u\n  exit 3", "the script 'exit 3'"),
+        ("#!/bin/sh\nimport=3\nexit 3", "the sh script 'import=3'"),
+        ("set nonsense; exit 3", "the script 'set nonsense; exit 3'"),
+    ],
+)
+def test_an_error_calls_a_script_by_what_runs_it_and_the_first_line_that_tells(lab, command, title):
+    with pytest.raises(ScriptError) as caught:
+        lab.run(script(command))
+    assert caught.value.message == f"{title} ended with exit status 3"
+
+
+def test_an_error_shows_the_end_of_a_long_line(lab):
+    with pytest.raises(ScriptError) as caught:
+        lab.run(script("#!/bin/sh\nprintf '%01000d\\n' 7 >&2; exit 1"))
+    assert str(caught.value).splitlines()[1] == f"…{7:0500d}"
+
+
+def test_what_is_recorded_of_an_error_says_in_one_line_how_the_script_ended():
+    value = ErrorValue.from_error(ScriptError("the script ended", 1, b"out", b"one\ntwo\n"))
+    assert repr(value) == "ScriptError('the script ended')"
+    assert value.traceback.endswith("the script ended\none\ntwo\n")
+
+
+def test_an_error_names_an_output_as_it_was_written_also_with_a_temporary_directory(lab):
+    with pytest.raises(ScriptError) as caught:
+        lab.run(script("true", outputs=File("out/x").stage("x"), tempdir=True))
+    assert caught.value.message == (
+        "the script 'true': its output File('out/x').stage('x') was not written"
+    )
 
 
 def test_an_error_names_the_signal_that_ended_a_program(lab):
@@ -530,7 +579,7 @@ def test_names_reach_the_shell_as_they_are(lab, name, tempdir):
 def test_an_error_about_a_nasty_name_is_one_about_that_name(lab, name):
     with pytest.raises(ScriptError) as caught:
         lab.run(script("true", outputs=File("x").stage(name)))
-    shown = f"the script has not written its output File('x').stage({name!r})"
+    shown = f"its output File('x').stage({name!r}) was not written"
     assert caught.value.message.encode("utf-8", "replace") == (
         f"the script 'true': {shown}".encode("utf-8", "replace")
     )
@@ -540,7 +589,7 @@ def test_an_output_that_was_not_written_is_named(lab):
     with pytest.raises(ScriptError) as caught:
         lab.run(script("mkdir x", outputs=[Dir("x"), File("made").stage("y")]))
     assert caught.value.message == (
-        "the script 'mkdir x': the script has not written its output File('made').stage('y')"
+        "the script 'mkdir x': its output File('made').stage('y') was not written"
     )
 
 
@@ -548,7 +597,7 @@ def test_an_output_behind_a_url_that_was_not_written_is_named(lab, chatty):
     with pytest.raises(ScriptError) as caught:
         lab.run(script("echo there", outputs=File("chatty://made")))
     assert caught.value.message == (
-        "the script 'echo there': the script has not written its output File('chatty://made')"
+        "the script 'echo there': its output File('chatty://made') was not written"
     )
 
 
