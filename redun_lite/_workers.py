@@ -33,8 +33,16 @@ from typing import TYPE_CHECKING, Any, Callable
 
 from ._backlog import Backlog
 from ._db import now
-from ._errors import ExecutorError, RedunLiteError, ResultError, WorkerDied, unpicklable
-from ._expr import dumps_expr, loads_expr
+from ._errors import (
+    ExecutorError,
+    RedunLiteError,
+    ResultError,
+    UnknownTask,
+    WorkerDied,
+    unpicklable,
+)
+from ._expr import TaskExpression, dumps_expr, loads_expr, topological_order
+from ._hash import is_flat
 from ._record import (
     REMOTE_TRACEBACK,
     format_traceback,
@@ -301,14 +309,20 @@ class ProcessPool:
         try:
             if kind == _RESULT:
                 result = loads_expr(data)
+                _check_is_known(result)
             elif kind == _UNKNOWN:
                 error = ExecutorError(data)
             else:
                 error = _load_error(*data)
+        except UnknownTask as unknown:
+            error = UnknownTask(
+                f"{unknown}: {job.task_name}, which returned it, ran in a worker process, and only "
+                "that has it; define it at the top level of a module that is imported here too"
+            )
         except Exception as failure:
             title = title_of(job.task_name, job.args)
             error = ResultError(f"the result of {title} cannot be loaded: {failure}")
-        job.run.complete(job, result, error)
+        job.run.complete(job, None if error else result, error)
 
     def _recall(self) -> None:
         """Take jobs back from workers that are long over one, if others have nothing to do."""
@@ -495,6 +509,16 @@ class _Worker:
         self.connection.close()
 
 
+def _check_is_known(result: Any) -> None:
+    """Raise an `UnknownTask` if a result from a worker has a call of a task that is not here."""
+    if is_flat(result):
+        return
+    registry = get_task_registry()
+    for expr in topological_order(result):
+        if isinstance(expr, TaskExpression) and registry.get(expr.task_name) is None:
+            raise UnknownTask(f"there is no task {expr.task_name} here")
+
+
 def _describe_death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         try:
@@ -670,7 +694,10 @@ def load_task(fullname: str, key: bytes, module: str, file: str) -> Any:
         _import_module(module, file)
         task = registry.get(fullname)
     if task is None:
-        raise ExecutorError(f"importing {module} ({file}) does not define it")
+        raise ExecutorError(
+            f"importing {module} ({file}) does not define it; a task that runs in another process "
+            "is defined at the top level of its module, not inside of a function"
+        )
     if task.key != key:
         raise ExecutorError(f"{file} has changed since the run began")
     return task

@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ import pytest
 from support import Lab, note, notes, python
 
 from redun_lite import Promise, _workers, catch, scheduler_task, task
-from redun_lite._errors import ExecutorError, ResultError, WorkerDied
+from redun_lite._errors import ExecutorError, ResultError, UnknownTask, WorkerDied
 from redun_lite._expr import dumps_expr
 
 redun_namespace = "test_workers"
@@ -581,6 +582,32 @@ def test_an_error_that_cannot_be_shown_comes_back(lab):
     with pytest.raises(Silent):
         lab.run(raises("silent"))
     assert lab.jobs() == {"raises": ["FAILED"]}
+
+
+@task(version="1", executor="workers")
+def defines(how):
+    @task(version="1", name="inner")
+    def inner(x):
+        return x
+
+    return inner if how == "task" else [inner(3)]
+
+
+@pytest.mark.parametrize(
+    ("how", "problem"),
+    [
+        ("call", "there is no task test_workers.inner here"),
+        ("task", "task test_workers.inner [0-9a-f]{8} is not defined as it was recorded"),
+    ],
+)
+def test_a_task_that_only_a_worker_has_is_told_with_its_cause(lab, how, problem):
+    with pytest.raises(UnknownTask) as caught:
+        lab.run(defines(how))
+    assert re.fullmatch(
+        f"{problem}: test_workers.defines, which returned it, ran in a worker process, and only "
+        "that has it; define it at the top level of a module that is imported here too",
+        str(caught.value),
+    )
 
 
 def test_a_task_that_exits_does_not_take_its_worker_along(lab):
