@@ -18,6 +18,7 @@ from ._task import QuotedExpression
 from ._value import PICKLE_PROTOCOL, Value, _rebuild_error, get_type_registry, iter_nested
 
 _HERE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_ASYNCIO = os.path.join(os.path.dirname(os.__file__), "asyncio", "")
 _BUILTINS = (int, str, float, bool, bytes, complex, type(None), list, tuple, dict)
 _FLAT_TYPE_NAMES = {cls: f"builtins.{cls.__name__}" for cls in _BUILTINS}
 _MOST_SHOWN = 100  # Characters of an expression in a job's title.
@@ -135,15 +136,29 @@ def format_traceback(error: BaseException) -> str:
         return str(remote)
     formatted = traceback.TracebackException.from_exception(error)
     for part in _chain(formatted):
-        part.stack = traceback.StackSummary.from_list(
-            [frame for frame in part.stack if not is_engine_file(frame.filename)]
-        )
+        part.stack = traceback.StackSummary.from_list(_users_frames(part.stack))
     lines = list(formatted.format())
     if not formatted.stack and formatted.__cause__ is None and formatted.__context__ is None:
         lines = list(formatted.format_exception_only())
     if sys.version_info < (3, 11):  # From then on, they are part of it.
         lines += [f"{note}\n" for note in getattr(error, "__notes__", ())]
     return "".join(lines)
+
+
+def _users_frames(stack: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """Return the frames without the engine's, and without asyncio's that lead to the user's.
+
+    Where asyncio is what raised, its frames say so.
+    """
+    frames: list[traceback.FrameSummary] = []
+    leads_on = False
+    for frame in reversed(stack):
+        is_asyncio = frame.filename.startswith(_ASYNCIO)
+        if is_engine_file(frame.filename) or (is_asyncio and leads_on):
+            continue
+        frames.append(frame)
+        leads_on = leads_on or not is_asyncio
+    return frames[::-1]
 
 
 def _chain(formatted: traceback.TracebackException) -> Iterator[traceback.TracebackException]:

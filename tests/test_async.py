@@ -614,6 +614,40 @@ def test_the_traceback_shows_the_coroutine_and_none_of_the_engine(place):
     assert 'await (ident(1) if place == "coroutine" else fail())' in shown or place == "coroutine"
 
 
+@pytest.mark.parametrize("way", ["gather", "create_task", "wait_for", "shield"])
+def test_the_traceback_has_no_frames_of_asyncio_between_those_of_the_user(way):
+    async def helper():
+        raise ValueError("deep")
+
+    @task
+    async def main():
+        coroutine = helper()
+        if way == "wait_for":
+            await asyncio.wait_for(coroutine, 60)
+        elif way == "create_task":
+            await asyncio.gather(asyncio.create_task(coroutine))
+        else:
+            await getattr(asyncio, way)(coroutine)
+
+    with pytest.raises(ValueError, match="deep") as raised:
+        run(main())
+    shown = format_traceback(raised.value)
+    assert "in main\n" in shown
+    assert "in helper\n" in shown
+    assert "asyncio/" not in shown
+
+
+def test_the_traceback_has_the_frames_of_asyncio_where_that_raised():
+    @task
+    async def main():
+        await asyncio.wait_for(asyncio.get_running_loop().create_future(), 0)
+
+    with pytest.raises(asyncio.TimeoutError) as raised:
+        run(main())
+    shown = format_traceback(raised.value)
+    assert shown.rindex("in main\n") < shown.rindex("asyncio/")
+
+
 def test_an_error_that_ends_loops_does_not_end_the_coroutine_silently():
     @task(version="1")
     def stop():
