@@ -13,16 +13,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
-from ._db import now
+from ._errors import without_our_frame
 from ._expr import Expression, awaiter
 from ._job import Notice
+from ._timers import now
 
 if TYPE_CHECKING:
     from ._job import Job
     from ._promise import Promise
 
+T = TypeVar("T")
 
 STOP_TIMEOUT = 1.0
 """Seconds that coroutines have to end once they are cancelled at the very end."""
@@ -39,13 +41,17 @@ class EventLoopThread:
         self._thread = threading.Thread(target=self._run, name="redun_lite-async", daemon=True)
         self._thread.start()
 
+    def call(self, function: Callable[[T], None], argument: T) -> None:
+        """Have a function called in the thread, from any other."""
+        self._loop.call_soon_threadsafe(function, argument)
+
     def submit(self, job: Job) -> None:
         """Start the coroutine of a job."""
-        self._loop.call_soon_threadsafe(self._start, job)
+        self.call(self._start, job)
 
     def cancel(self, job: Job) -> None:
         """Raise `asyncio.CancelledError` in the coroutine of a job."""
-        self._loop.call_soon_threadsafe(self._cancel, job)
+        self.call(self._cancel, job)
 
     def stop(self) -> None:
         """Cancel what still runs, and end the thread, if no coroutine keeps it from that."""
@@ -98,11 +104,9 @@ class EventLoopThread:
             result = await task.func(*job.args, **job.kwargs or {})
         except BaseException as error:
             if job in self._given_up and isinstance(error, asyncio.CancelledError):
-                job.run.complete(job, _Cancelled(), None)
+                job.run.complete(job, _CoroutineCancelled(), None)
             else:
-                # Without this frame, which is none of the user's business.
-                error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-                job.run.complete(job, None, error)
+                job.run.complete(job, None, without_our_frame(error))
         else:
             job.run.complete(job, result, None)
         finally:
@@ -138,7 +142,7 @@ class _Await(Notice):
             awaiting[self._job] -= 1
         else:
             awaiting.pop(self._job, None)
-        self._thread._loop.call_soon_threadsafe(self._settle, promise)
+        self._thread.call(self._settle, promise)
 
     def _settle(self, promise: Promise[Any]) -> None:
         future = self._future
@@ -153,7 +157,7 @@ class _Await(Notice):
             future.set_exception(error)
 
 
-class _Cancelled(Notice):
+class _CoroutineCancelled(Notice):
     """A coroutine ended since it was cancelled from here."""
 
     __slots__ = ()

@@ -25,9 +25,9 @@ from ._provenance import (
     TaskSet,
     ValueRecord,
 )
-from ._provenance import now as now  # For rooms above.
 from ._sqlite import MEMORY, Explaining, connect, create, migrate, select_in, storable
 from ._task import TaskCode
+from ._timers import now
 from ._writer import WriteBehind, Writer
 
 if TYPE_CHECKING:

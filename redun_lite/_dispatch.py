@@ -15,7 +15,6 @@ import random
 import time
 from typing import Any, Callable, Protocol
 
-from ._db import now
 from ._errors import HashError, RedunLiteError, TaskError, TaskTimeout
 from ._executor import Executor
 from ._expr import dumps_expr, loads_expr
@@ -23,7 +22,7 @@ from ._job import RUNNING, Job, Notice, Reporter, Run, Stage
 from ._limits import Limits
 from ._options import TaskOptions
 from ._recorder import Recorder
-from ._timers import Timers
+from ._timers import Timers, now
 
 _RUN, _PAUSED = Stage.RUN, Stage.PAUSED
 

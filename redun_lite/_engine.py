@@ -26,7 +26,7 @@ from typing import Any, Callable
 
 from ._collector import collector
 from ._context import Context
-from ._db import FLUSH_INTERVAL, Repository, now
+from ._db import FLUSH_INTERVAL, Repository
 from ._deadlock import find_deadlock
 from ._dispatch import Dispatcher
 from ._errors import (
@@ -80,6 +80,7 @@ from ._record import ErrorValue, ScriptResult, has_hooks, is_engine_file, load_v
 from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
+from ._timers import now
 from ._value import get_type_registry, map_nested, own_containers
 
 _CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW

@@ -239,6 +239,16 @@ class FileSystemError(RedunLiteError):
     """
 
 
+def without_our_frame(error: BaseException) -> BaseException:
+    """Return an error without the first frame of its traceback: that of what called a task.
+
+    To be called where it was caught, in that very frame, which is none of the user's business.
+    """
+    if error.__traceback__ is not None:
+        error.__traceback__ = error.__traceback__.tb_next
+    return error
+
+
 for _value in list(globals().values()):
     if isinstance(_value, type) and issubclass(_value, RedunLiteError):
         _value.__module__ = __name__.rpartition(".")[0]  # Where people import it from.

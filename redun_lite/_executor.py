@@ -14,9 +14,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
 from ._backlog import Backlog
-from ._db import now
-from ._errors import ConfigError, ExecutorError, suggest
+from ._errors import ConfigError, ExecutorError, suggest, without_our_frame
 from ._job import current
+from ._timers import now
 
 if TYPE_CHECKING:
     from ._async import EventLoopThread
@@ -363,11 +363,7 @@ class ThreadPool:
             try:
                 result = function(*job.args, **job.kwargs or {})
             except BaseException as error:
-                # Without this frame, which is none of the user's business.
-                caught = error
-                caught.__traceback__ = caught.__traceback__ and caught.__traceback__.tb_next
-                job.run.complete(job, None, caught)
-                del caught
+                job.run.complete(job, None, without_our_frame(error))
             else:
                 job.run.complete(job, result, None)
                 del result

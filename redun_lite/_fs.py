@@ -107,6 +107,15 @@ def join_path(directory: str, name: str) -> str:
     return directory + name if directory.endswith("/") else f"{directory}/{name}"
 
 
+def place_of(path: str) -> str:
+    """Return the one form of a path or URL that all those of the same place have.
+
+    >>> place_of("s3://bucket/run/"), place_of("/data/./reads.fq")
+    ('s3://bucket/run', '/data/reads.fq')
+    """
+    return os.path.abspath(path) if get_proto(path) == "local" else path.rstrip("/")
+
+
 def _split_mode(mode: str) -> tuple[str, bool]:
     """Return a mode without its `b` or `t`, and whether it is binary.
 
@@ -385,9 +394,8 @@ class _Replacement(io.FileIO):
     def __init__(
         self, path: str, target: str, access: str, replaced: os.stat_result | None
     ) -> None:
-        unfinished = f"{_UNFINISHED_PREFIX}{os.urandom(8).hex()}{_UNFINISHED_SUFFIX}"
         self._target = target
-        self._unfinished = os.path.join(os.path.dirname(target), unfinished)
+        self._unfinished = unfinished_path(target)
         self._exclusive = access[0] == "x"
         self._discarded = True  # Until there is something to keep.
         self._process = os.getpid()
@@ -637,6 +645,15 @@ def _status(path: str) -> os.stat_result | None:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
             return None
         raise
+
+
+def unfinished_path(path: str) -> str:
+    """Return a path beside a local one, for what takes its place once it is complete.
+
+    No listing has it.
+    """
+    name = f"{_UNFINISHED_PREFIX}{os.urandom(8).hex()}{_UNFINISHED_SUFFIX}"
+    return os.path.join(os.path.dirname(path), name)
 
 
 def _is_finished_file(path: str, status: os.stat_result) -> bool:

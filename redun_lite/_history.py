@@ -21,11 +21,11 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from . import _sqlite
-from ._db import now
 from ._display import KILLED, format_job_id
 from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
 from ._schema import JOB_NUMBER_BITS, VERSION
+from ._timers import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

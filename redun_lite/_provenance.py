@@ -7,7 +7,6 @@ that it has written, so a record may be part of as many batches as it likes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,11 +15,6 @@ from ._task import Task, TaskCode
 
 if TYPE_CHECKING:
     from ._handle import HandleChange
-
-
-def now() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 class ValueRecord:

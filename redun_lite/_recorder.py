@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from ._db import Repository, now
+from ._db import Repository
 from ._errors import HashError, RedunLiteError
 from ._expr import key_of_expr
 from ._hash import digest, is_flat, key_of
@@ -28,6 +28,7 @@ from ._provenance import (
 from ._record import ErrorValue, ScriptResult, make_value_record
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode
+from ._timers import now
 
 Tags = Collection[tuple[str, Any]]
 

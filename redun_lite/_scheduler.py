@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from ._config import Config
-from ._db import Repository, now
+from ._db import Repository
 from ._engine import Engine
 from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
@@ -27,6 +27,7 @@ from ._merged import merged
 from ._plugins import backend_class, filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 from ._recorder import PartOf
+from ._timers import now
 
 if TYPE_CHECKING:
     from ._async import EventLoopThread

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 from ._errors import ExpressionError, ScriptError, TaskError, shorten
 from ._expr import Expression, SimpleExpression, expressions_in
 from ._file import Dir, File, FileSet, Staging, StagingFile
-from ._fs import _UNFINISHED_PREFIX, _UNFINISHED_SUFFIX, get_proto, join_path, shell_path
+from ._fs import get_proto, place_of, shell_path, unfinished_path
 from ._options import KNOWN_OPTIONS
 from ._record import ScriptResult
 from ._task import task
@@ -416,7 +416,7 @@ def _check(inputs: list[Staging[Any]], outputs: list[Staging[Any]], tempdir: boo
         _check_local(staging, tempdir)
     staged: dict[str, Staging[Any]] = {}
     for staging in inputs:
-        known = staged.setdefault(_place(staging.local.path), staging)
+        known = staged.setdefault(place_of(staging.local.path), staging)
         if known.remote.path != staging.remote.path:
             raise TaskError(
                 f"script: two inputs are staged to {staging.local.path!r}: "
@@ -430,11 +430,11 @@ def _check_outputs(outputs: list[Staging[Any]], tempdir: bool) -> None:
     taken: dict[str, Staging[Any]] = {}
     around: dict[str, Staging[Any]] = {}
     for staging in outputs:
-        places = {_place(staging.remote.path)}
+        places = {place_of(staging.remote.path)}
         if tempdir and _is_copied(staging, tempdir):
             places.add("tempdir:" + os.path.normpath(f"/{staging.local.path}").rstrip("/"))
         else:
-            places.add(_place(staging.local.path))
+            places.add(place_of(staging.local.path))
         directories = {directory for place in places for directory in _directories(place)}
         for place in sorted(places | directories):
             other = taken.get(place) or (around.get(place) if place in places else None)
@@ -471,11 +471,6 @@ def _is_copied(staging: Staging[Any], tempdir: bool) -> bool:
     if path != staging.remote.path:
         return True
     return tempdir and get_proto(path) == "local" and not os.path.isabs(path)
-
-
-def _place(path: str) -> str:
-    """Return what is equal for equal places."""
-    return os.path.abspath(path) if get_proto(path) == "local" else path.rstrip("/")
 
 
 def _directories(place: str) -> Iterator[str]:
@@ -786,10 +781,7 @@ def _unstaging(staging: Staging[Any], as_mount: bool) -> str:
     path = staging.remote.path
     if not copy or not isinstance(staging, StagingFile) or get_proto(path) != "local":
         return copy
-    unfinished = join_path(
-        os.path.dirname(path) or ".",
-        f"{_UNFINISHED_PREFIX}{os.urandom(8).hex()}{_UNFINISHED_SUFFIX}",
-    )
+    unfinished = unfinished_path(path)
     beside = type(staging)(staging.local, unfinished).render_unstage(as_mount)
     there, temporary = shell_path(path), shell_path(unfinished)
     # Links and pipes are written through, as `cp` does.

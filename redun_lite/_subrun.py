@@ -33,8 +33,8 @@ from ._expr import Expression, SchedulerExpression, TaskExpression, format_expr,
 from ._hash import key_of
 from ._job import Notice, Reporter, current
 from ._options import CacheCheckValid, check_option_names
-from ._recorder import PartOf
 from ._record import ORIGIN, title_of
+from ._recorder import PartOf
 from ._scheduler import Scheduler
 from ._schema import JOB_NUMBER_BITS
 from ._sqlite import MEMORY
@@ -399,7 +399,7 @@ def evaluate_here(make_expr: Callable[[], Any], settings: SubrunSettings) -> Any
             )
     except KeyboardInterrupt:
         if reporter.is_stopped:
-            return _Cancelled()
+            return _Unwanted()
         raise
     except BaseException as error:
         reporter.note_origin(error)
@@ -551,7 +551,7 @@ class _Result(Notice):
         engine.complete(job, self._value, None)
 
 
-class _Cancelled(Notice):
+class _Unwanted(Notice):
     """The scheduler has stopped, since nobody waits for the job any more."""
 
     __slots__ = ()

@@ -17,6 +17,11 @@ Timer = list[Any]
 """The time, a serial number, what to do (None once it was done or cancelled), and with what."""
 
 
+def now() -> int:
+    """Return the time in microseconds since 1970, which is how times are recorded."""
+    return time.time_ns() // 1000
+
+
 class Timers:
     """Calls to be made at a time of the monotonic clock.
 

@@ -32,7 +32,6 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._backlog import Backlog
-from ._db import now
 from ._errors import (
     ExecutorError,
     RedunLiteError,
@@ -52,6 +51,7 @@ from ._record import (
     trim_traceback,
 )
 from ._task import get_task_registry
+from ._timers import now
 
 if TYPE_CHECKING:
     from ._job import Job

@@ -18,9 +18,10 @@ from typing import Any
 
 from ._errors import RepositoryError
 from ._handle_states import write_change
-from ._provenance import Batch, CallRecord, TaskSet, ValueRecord, now
+from ._provenance import Batch, CallRecord, TaskSet, ValueRecord
 from ._sqlite import Whereabouts, explain, insert, insert_new, storable
 from ._task import Task, TaskCode
+from ._timers import now
 
 MAX_BACKLOG = 12
 """Batches that may wait for the writer before the engine waits for it."""

@@ -22,7 +22,7 @@ from typing import Any, Optional, TypeVar, Union
 from ._builtins import seq
 from ._errors import ArgumentError, shorten, suggest
 from ._file import Dir, File
-from ._fs import get_proto, join_path
+from ._fs import join_path, place_of
 from ._promise import Promise
 from ._task import scheduler_task, task
 
@@ -173,9 +173,9 @@ def copy_dir(
     if not files and not src_dir.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), src_dir.path)
     dest_paths = [dest_dir.file(src_dir.rel_path(file.path)).path for file in files]
-    source = _place(src_dir.path).rstrip("/") + "/"
+    source = place_of(src_dir.path).rstrip("/") + "/"
     for dest in dest_paths:
-        if _place(dest).startswith(source):
+        if place_of(dest).startswith(source):
             # It would be a file of the source, to be copied the next time, and so on.
             raise ArgumentError(
                 f"copy_dir cannot copy {src_dir.path!r} to {dest_dir.path!r}: {dest!r} would be "
@@ -210,27 +210,21 @@ def _copies(
 
 def _check_apart(src_files: list[File], dest_paths: list[str]) -> None:
     """Raise an error if one copy would overwrite another, or what is still to be copied."""
-    sources = {_place(src_file.path): src_file.path for src_file in src_files}
+    sources = {place_of(src_file.path): src_file.path for src_file in src_files}
     written: dict[str, str] = {}
     for src_file, dest_path in zip(src_files, dest_paths):
-        place = _place(dest_path)
+        place = place_of(File(dest_path).path)
         if place in written:
             raise ArgumentError(
                 f"copy_files cannot copy both {written[place]!r} and {src_file.path!r} to "
                 f"{dest_path!r}"
             )
         written[place] = src_file.path
-        if place in sources and place != _place(src_file.path):
+        if place in sources and place != place_of(src_file.path):
             raise ArgumentError(
                 f"copy_files cannot copy {src_file.path!r} to {dest_path!r}, which is to be "
                 "copied itself"
             )
-
-
-def _place(path: str) -> str:
-    """Return a path in the one form that all paths to the same place have."""
-    path = File(path).path
-    return os.path.abspath(path) if get_proto(path) == "local" else path.rstrip("/")
 
 
 def _list(value: Any, name: str) -> list[Any]:

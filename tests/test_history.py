@@ -11,7 +11,6 @@ import pytest
 from support import Lab, SteeredExecutor
 
 from redun_lite import File, ScriptError, script, task
-from redun_lite._db import now
 from redun_lite._errors import NewerRepository, NotARepository, RepositoryError, UsageError
 from redun_lite._expr import dumps_expr
 from redun_lite._history import (
@@ -24,6 +23,7 @@ from redun_lite._history import (
 )
 from redun_lite._log import log_lines
 from redun_lite._record import ErrorValue
+from redun_lite._timers import now
 
 redun_namespace = "test_history"
 
