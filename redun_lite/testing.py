@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from ._config import Config
+from ._errors import without_our_frame
 from ._executor import Executor, LocalExecutor
 from ._expr import Expression
 from ._history import History, open_history
-from ._job import CACHED, Job
+from ._job import CACHED, Job, current
 from ._scheduler import Scheduler
 from ._task import PartialTask, Task, get_current_namespace, get_task_registry, namespace
 
@@ -56,15 +57,19 @@ class InlineExecutor(LocalExecutor):
         super().__init__(name)
 
     def submit(self, job: Job) -> None:
-        assert job.task is not None
+        task = job.task
+        assert task is not None
+        above = current.job  # A scheduler in that job, in this thread, submits this one.
+        if task.evaluates_within:
+            current.job = job
         try:
-            result = job.task.func(*job.args, **job.kwargs or {})
+            result = task.func(*job.args, **job.kwargs or {})
         except Exception as error:
-            # Without this frame, which is none of the user's business.
-            error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-            self.scheduler.reject_job(job, error)
+            self.scheduler.reject_job(job, without_our_frame(error))
         else:
             self.scheduler.done_job(job, result)
+        finally:
+            current.job = above
 
 
 class TemporaryRepository:

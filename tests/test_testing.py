@@ -11,7 +11,7 @@ import threading
 import pytest
 from support import ROOT
 
-from redun_lite import Scheduler, get_task_registry, script, task
+from redun_lite import Scheduler, get_task_registry, scheduler_task, script, subrun, task
 from redun_lite.testing import (
     InlineExecutor,
     TemporaryRepository,
@@ -121,6 +121,28 @@ def test_the_inline_executor_runs_jobs_in_the_callers_thread(scheduler):
         return threading.get_ident()
 
     assert scheduler.run(thread()) == threading.get_ident()
+
+
+def test_a_subrun_in_the_inline_executor_stops_when_the_run_is_interrupted(scheduler):
+    engines = []
+    ran = []
+
+    @scheduler_task
+    def note_engine(scheduler, parent_job, sexpr, expr):
+        engines.append(scheduler.engine_of(parent_job))
+        return scheduler.evaluate(expr, parent_job)
+
+    @task
+    def first():
+        engines[0].interrupt()
+
+    @task
+    def second(value):
+        ran.append(value)
+
+    with pytest.raises(KeyboardInterrupt):
+        scheduler.run(note_engine(subrun(second(first()), executor="default")))
+    assert ran == []
 
 
 def test_the_inline_executor_runs_async_tasks_and_scripts(scheduler):
