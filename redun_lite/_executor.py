@@ -278,6 +278,9 @@ class ThreadPool:
 
     A thread is added while more jobs wait than threads do, up to the limit.  The queue holds a
     ticket for each job in the backlog, since it can be waited for and the backlog cannot.
+
+    Both whoever submits a job and a thread that has just taken one look whether there are threads
+    enough: a job may come while a thread still counts as one that waits and has a ticket already.
     """
 
     def __init__(self, name: str, max_workers: int) -> None:
@@ -287,9 +290,10 @@ class ThreadPool:
         self._queue: queue.SimpleQueue[bool] = queue.SimpleQueue()  # False ends a thread.
         self._threads: list[threading.Thread] = []
         self._timed: dict[Job, threading.Thread] = {}  # Jobs that run and can be given up.
-        self._lock = threading.Lock()  # For whether such a job first ends or is given up.
+        # For which threads there are, and whether a job first ends or is given up.
+        self._lock = threading.Lock()
         self._scripts: ScriptRunner | None = None
-        self._idle = 0  # Changed without a lock: a count that is off by one starts one thread more.
+        self._idle: set[int] = set()  # Each thread adds and discards itself, which takes no lock.
 
     def submit(self, job: Job) -> None:
         self._backlog.put(job)
@@ -297,12 +301,15 @@ class ThreadPool:
         self._grow()
 
     def _grow(self) -> None:
-        if len(self._threads) < self._max_workers and self._queue.qsize() > self._idle:
-            thread = threading.Thread(
-                target=self._work, name=f"redun_lite-{self._name}", daemon=True
-            )
-            self._threads.append(thread)
-            thread.start()
+        if len(self._threads) >= self._max_workers or self._queue.qsize() <= len(self._idle):
+            return
+        with self._lock:
+            if len(self._threads) < self._max_workers:
+                thread = threading.Thread(
+                    target=self._work, name=f"redun_lite-{self._name}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
 
     def withdraw(self) -> list[Job]:
         try:
@@ -333,20 +340,24 @@ class ThreadPool:
         pass  # Its function sees for itself; see `_job.current`.
 
     def stop(self) -> None:
-        for _ in self._threads:
+        with self._lock:
+            self._max_workers = 0  # No more threads.
+            threads, self._threads = self._threads, []
+        for _ in threads:
             self._queue.put(False)
-        self._threads = []
         if self._scripts is not None:
             self._scripts.stop()
 
     def _work(self) -> None:
         get = self._queue.get
+        idle, me = self._idle, threading.get_ident()
         while True:
-            self._idle += 1
+            idle.add(me)
             ticket = get()
-            self._idle -= 1
+            idle.discard(me)
             if not ticket:
                 return
+            self._grow()
             job = self._backlog.take()
             if job is None:
                 continue  # It was withdrawn.

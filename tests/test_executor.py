@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import queue
 import sys
 import threading
+from types import SimpleNamespace
 
 import pytest
 from support import InlineExecutor, SteeredExecutor
 
 from redun_lite import AliasExecutor, Config, Executor, LocalExecutor, Scheduler, task
 from redun_lite._errors import ConfigError, ExecutorError
-from redun_lite._executor import DEFAULT_MAX_WORKERS, register_executor
+from redun_lite._executor import DEFAULT_MAX_WORKERS, ThreadPool, register_executor
 
 redun_namespace = "test_executor"
 
@@ -86,6 +88,31 @@ def test_a_scheduler_that_was_closed_can_run_again():
     scheduler.close()
     assert scheduler.run(ident(2)) == 2
     scheduler.close()
+
+
+def test_a_job_that_comes_while_a_thread_takes_another_gets_a_thread_of_its_own():
+    barrier = threading.Barrier(2, timeout=30)
+    ended = queue.SimpleQueue()
+
+    def job():
+        task = SimpleNamespace(func=barrier.wait, script=False, evaluates_within=False)
+        run = SimpleNamespace(complete=lambda job, result, error: ended.put(error))
+        options = SimpleNamespace(priority=0, timeout=None)
+        return SimpleNamespace(task=task, run=run, options=options, args=(), kwargs=None)
+
+    class Tickets(queue.SimpleQueue):
+        def get(self):
+            ticket = super().get()
+            if others:
+                pool.submit(others.pop())
+            return ticket
+
+    pool = ThreadPool("pool", 2)
+    pool._queue = Tickets()
+    others = [job()]
+    pool.submit(job())
+    assert [ended.get(), ended.get()] == [None, None]
+    pool.stop()
 
 
 def test_threads_end_when_the_scheduler_is_closed():
