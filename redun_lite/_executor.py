@@ -130,6 +130,13 @@ class Executor:
         """Give back the jobs that have not begun, which then never come back as done."""
         return []
 
+    def waiting(self) -> int:
+        """Return how many of its jobs wait for a worker, as far as it knows; must not block.
+
+        To be shown beside those that run.  A name for another executor has none of its own.
+        """
+        return 0
+
 
 class LocalExecutor(Executor):
     """Runs jobs on this machine, in threads or in processes.
@@ -235,8 +242,15 @@ class LocalExecutor(Executor):
         pool.submit(job)
 
     def withdraw(self) -> list[Job]:
-        pools = {self._pool, self._script_pool, self._fresh_pool} - {None}
-        return [job for pool in pools if pool is not None for job in pool.withdraw()]
+        return [job for pool in self._pools() for job in pool.withdraw()]
+
+    def waiting(self) -> int:
+        return sum(pool.waiting() for pool in self._pools())
+
+    def _pools(self) -> set[Pool]:
+        return {
+            pool for pool in (self._pool, self._script_pool, self._fresh_pool) if pool is not None
+        }
 
     def _make_pool(self) -> Pool:
         if self.mode == "thread":
@@ -246,9 +260,8 @@ class LocalExecutor(Executor):
         return ProcessPool(self.name, self.max_workers, self.start_method)
 
     def stop(self) -> None:
-        for pool in {self._pool, self._script_pool, self._fresh_pool}:
-            if pool is not None:
-                pool.stop()
+        for pool in self._pools():
+            pool.stop()
         self._pool = self._script_pool = self._fresh_pool = None
 
 
@@ -260,6 +273,10 @@ class Pool(Protocol):
 
     def withdraw(self) -> list[Job]:
         """Give back the jobs that have not begun."""
+        ...
+
+    def waiting(self) -> int:
+        """Return how many jobs have not begun."""
         ...
 
     def abandon(self, job: Job) -> str:
@@ -317,6 +334,9 @@ class ThreadPool:
                 self._queue.get_nowait()
         except queue.Empty:
             return self._backlog.clear()
+
+    def waiting(self) -> int:
+        return len(self._backlog)
 
     def take_scripts(self) -> None:
         """Get ready for jobs that are scripts."""

@@ -126,6 +126,11 @@ class ProcessPool:
     def withdraw(self) -> list[Job]:
         return self._backlog.clear()
 
+    def waiting(self) -> int:
+        # Of the jobs that a worker has, it runs one.
+        ahead = sum(max(len(worker.sent) - 1, 0) for worker in list(self._workers))
+        return len(self._backlog) + ahead
+
     def abandon(self, job: Job) -> str:
         self._overdue.append(job)
         self._wake()

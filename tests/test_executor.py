@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import sys
 import threading
@@ -113,6 +114,39 @@ def test_a_job_that_comes_while_a_thread_takes_another_gets_a_thread_of_its_own(
     pool.submit(job())
     assert [ended.get(), ended.get()] == [None, None]
     pool.stop()
+
+
+@pytest.mark.parametrize("mode", ["thread", "process"])
+def test_an_executor_says_how_many_of_its_jobs_wait_for_a_worker(tmp_path, mode):
+    pipes = [tmp_path / "first", tmp_path / "second"]
+    for pipe in pipes:
+        os.mkfifo(pipe)
+
+    @task(executor="two")
+    def hold(n):
+        return pipes[n].read_text() if n < 2 else ""
+
+    config = {"type": "local", "mode": mode, "max_workers": 2}
+    executors = with_executors(two=config, other={"type": "alias", "target": "two"})
+    with Scheduler(executors) as scheduler:
+        executor = scheduler.get_executor("two")
+        assert executor.waiting() == 0
+        found = []
+
+        def look_and_let_go():
+            streams = [open(pipe, "w") for pipe in pipes]  # Once the first two jobs have begun.
+            while executor.waiting() < 6:
+                pass
+            found.append((executor.waiting(), scheduler.get_executor("other").waiting()))
+            for stream in streams:
+                stream.close()
+
+        watching = threading.Thread(target=look_and_let_go)
+        watching.start()
+        scheduler.run([hold(n) for n in range(8)])
+        watching.join()
+        assert found == [(6, 0)]
+        assert executor.waiting() == 0
 
 
 def test_threads_end_when_the_scheduler_is_closed():
