@@ -25,7 +25,7 @@ from ._promise import Promise
 from ._record import message_of
 from ._scheduler import Scheduler, get_current_engine
 from ._task import PartialTask, QuotedExpression, Task, quote, scheduler_task, task
-from ._value import Value, map_nested
+from ._value import Value, fill_in, map_nested
 
 if TYPE_CHECKING:
     from ._signatures import CatchAllTask, CatchTask, CondTask, Makes, SeqTask
@@ -264,7 +264,7 @@ def catch_all(
     def finish(_: Any) -> Any:
         errors = [promise.error for promise in promises.values() if promise.error is not None]
         if not errors:
-            return map_nested(outcome_of, exprs)
+            return fill_in(outcome_of, exprs)
         return scheduler.evaluate((error_class, recover), parent_job).then(
             lambda handler: hand_over(errors, *handler)
         )

@@ -81,7 +81,7 @@ from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
 from ._timers import now
-from ._value import get_type_registry, map_nested, own_containers
+from ._value import fill_in, get_type_registry, own_containers
 
 _CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW
 _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
@@ -397,7 +397,7 @@ class Engine:
         def value_of(leaf: Any) -> Any:
             return evaluations[id(leaf)]._value if isinstance(leaf, Expression) else leaf
 
-        return map_nested(value_of, value)
+        return fill_in(value_of, value)
 
     def advance(self, node: Evaluation) -> None:
         """Take the next step of an evaluation that has all it waited for."""

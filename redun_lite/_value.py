@@ -24,6 +24,7 @@ import pickle
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import FunctionType
 from typing import Any, Callable, ClassVar
 
@@ -218,10 +219,8 @@ def with_parts(value: Any, parts: list[Any]) -> Any:
             rebuilt.__dict__.update(value.__dict__)
         return rebuilt
     attributes = _attributes_of(value)
-    attributes.update(zip(_field_names(value), parts))
-    if cls.__new__ is object.__new__:
-        return _rebuild(cls, attributes)
-    return _rebuild(cls, attributes, copy.copy(value))
+    attributes.update(zip(_part_names(value), parts))
+    return _rebuild(cls, attributes, _empty_of(value))
 
 
 def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
@@ -238,11 +237,25 @@ def map_nested(function: Callable[[Any], Any], value: Any) -> Any:
         Something changes in a value that holds itself.
     """
     parts = parts_of(value)
-    return function(value) if parts is None else _map_parts(function, value, parts, {})
+    return function(value) if parts is None else _map_parts(function, value, parts, {}, with_parts)
+
+
+def fill_in(value_of: Callable[[Any], Any], value: Any) -> Any:
+    """Apply a function that gives lazy leaves their values, as `map_nested` does.
+
+    What changes is then as if it had been made of values: a dataclass has checked them and derived
+    from them what it wants to.
+    """
+    parts = parts_of(value)
+    return value_of(value) if parts is None else _map_parts(value_of, value, parts, {}, _made_of)
 
 
 def _map_parts(
-    function: Callable[[Any], Any], value: Any, parts: Iterable[Any], known: dict[int, Any]
+    function: Callable[[Any], Any],
+    value: Any,
+    parts: Iterable[Any],
+    known: dict[int, Any],
+    rebuild: Callable[[Any, list[Any]], Any],
 ) -> Any:
     """Map a nested value; `known` has the results, `_OPEN` for the values around this one."""
     identity = id(value)
@@ -256,7 +269,7 @@ def _map_parts(
     mapped = []
     for part in parts:
         inner = parts_of(part)
-        new = function(part) if inner is None else _map_parts(function, part, inner, known)
+        new = function(part) if inner is None else _map_parts(function, part, inner, known, rebuild)
         if new is not part:
             changed = True
         mapped.append(new)
@@ -266,9 +279,32 @@ def _map_parts(
                 f"{type(known[_CYCLE]).__name__} holds itself, and something that has to be "
                 "replaced in it: a lazy call, or a Value with a preprocess()"
             )
-        value = with_parts(value, mapped)
+        value = rebuild(value, mapped)
     known[identity] = value
     return value
+
+
+def _made_of(value: Any, parts: list[Any]) -> Any:
+    """Return a nested value of the same kind that holds values, where this one holds lazy ones."""
+    cls: Any = type(value)
+    rebuilt = with_parts(value, parts)
+    if not _runs_post_init(cls):
+        return rebuilt
+    rebuilt.__post_init__()
+    changed = {
+        name: part
+        for name, part in zip(_part_names(value), parts)
+        if getattr(rebuilt, name, None) is not part
+    }
+    if changed:
+        # A field that it changes has most often been brought into shape (`int(x)` of a text), but
+        # where that could be done to the lazy value (`x * 2`) it has been, and is not done twice.
+        again = _rebuild(cls, _attributes_of(value), _empty_of(value))
+        again.__post_init__()
+        for name, part in changed.items():
+            if getattr(again, name, None) is not getattr(value, name, None):
+                object.__setattr__(rebuilt, name, part)
+    return rebuilt
 
 
 _OPEN = object()
@@ -342,12 +378,40 @@ def _dict_parts(value: Any) -> list[Any]:
 
 
 def _dataclass_parts(value: Any) -> list[Any]:
-    return [getattr(value, name) for name in _field_names(value)]
+    return [getattr(value, name) for name in _part_names(value)]
 
 
-def _field_names(value: Any) -> list[str]:
-    """Return the names of the fields of a dataclass that are set."""
-    return [field.name for field in fields(value) if hasattr(value, field.name)]
+def _part_names(value: Any) -> list[str]:
+    """Return the names of the fields of a dataclass that are set.
+
+    And of its other attributes, if they may have been made of what no field keeps: they cannot be
+    made anew once that is known.
+    """
+    cls: Any = type(value)
+    names = [field.name for field in fields(value) if hasattr(value, field.name)]
+    if not _is_made_of_fields(cls):
+        names += [name for name in _attributes_of(value) if name not in names]
+    return names
+
+
+@cache
+def _is_made_of_fields(cls: Any) -> bool:
+    """Say whether a dataclass has the `__init__` of one, and that takes nothing but fields."""
+    maker: Any = next(base for base in cls.__mro__ if "__init__" in base.__dict__)
+    parameters = maker.__dict__.get("__dataclass_params__")
+    code = getattr(maker.__init__, "__code__", None)
+    if parameters is None or not parameters.init or code is None:
+        return False
+    taken = code.co_varnames[1 : code.co_argcount + code.co_kwonlyargcount]
+    return set(taken) <= {field.name for field in fields(cls)}
+
+
+@cache
+def _runs_post_init(cls: Any) -> bool:
+    """Say whether a nested value has a `__post_init__` that needs nothing but its fields."""
+    if not hasattr(cls, "__post_init__") or not hasattr(cls, "__dataclass_fields__"):
+        return False
+    return _is_made_of_fields(cls)
 
 
 def _choose_parts(cls: type) -> Callable[[Any], Iterable[Any] | None]:
@@ -373,6 +437,12 @@ def _attributes_of(value: Any) -> dict[str, Any]:
         if hasattr(value, name):
             attributes[name] = getattr(value, name)
     return attributes
+
+
+def _empty_of(value: Any) -> Any:
+    """Return an object of the same class whose attributes are still to be set, None for any."""
+    cls: Any = type(value)
+    return None if cls.__new__ is object.__new__ else copy.copy(value)
 
 
 def _rebuild(cls: type, attributes: dict[str, Any], rebuilt: Any = None) -> Any:

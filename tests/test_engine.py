@@ -7,7 +7,7 @@ import operator
 import sys
 import threading
 import traceback
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass, field
 from typing import Any, NamedTuple
 
 import pytest
@@ -136,6 +136,80 @@ def test_expressions_are_evaluated_wherever_they_are_nested(nested, expected, pl
         found = run(nested(add(3, 4)) if place == "top" else ident(nested(add(3, 4))))
     assert found == expected
     assert type(found) is type(expected)
+
+
+@dataclass
+class Checked:
+    """Looks at its fields once they are there, and derives others."""
+
+    a: Any
+    b: Any = 1
+    derived: Any = field(init=False, default=None)
+
+    def __post_init__(self):
+        if isinstance(self.a, int) and self.a < 0:
+            raise ValueError("a is below 0")
+        if isinstance(self.a, str):
+            self.a = int(self.a)
+        self.b = self.b * 2
+        self.derived = self.b + 1
+        self.kind = type(self.a).__name__
+
+
+@dataclass(frozen=True)
+class CheckedFrozen:
+    __slots__ = ("a", "derived")
+    a: Any
+
+    def __post_init__(self):
+        object.__setattr__(self, "derived", type(self.a).__name__)
+
+
+@dataclass
+class Scaled:
+    a: Any
+    factor: InitVar[Any] = 1
+
+    def __post_init__(self, factor):
+        self.scaled = self.a * factor
+
+
+@dataclass(init=False)
+class MadeByHand:
+    a: Any
+
+    def __init__(self, number):
+        self.a = number
+        self.double = number * 2
+
+    def __post_init__(self):
+        raise AssertionError("nothing calls it")
+
+
+def test_a_dataclass_with_lazy_fields_checks_its_values_once_they_are_there():
+    with pytest.raises(ValueError, match="a is below 0"):
+        run(Checked(add(-3, -4)))
+    with pytest.raises(ValueError, match="a is below 0"):
+        run(ident({"inside": [Checked(add(-3, -4))]}))
+    assert str(run(catch(Checked(add(-3, -4)), ValueError, ident))) == "a is below 0"
+
+
+def test_a_dataclass_with_lazy_fields_derives_from_values_what_it_derives():
+    filled = run(Checked(add(3, 4), add(1, 2)))
+    assert vars(filled) == {"a": 7, "b": 6, "derived": 7, "kind": "int"}
+    assert run(CheckedFrozen(add(3, 4))).derived == "int"
+
+
+def test_what_a_dataclass_makes_of_a_field_is_made_of_it_once():
+    assert run(Checked(1, add(1, 2))).b == 6
+    assert run(Checked(add(1, 2), 3)).b == 6
+    assert run(Checked(add("1", "2"))).a == 12
+
+
+def test_what_a_dataclass_makes_of_arguments_that_are_no_fields_is_evaluated():
+    assert vars(run(Scaled(add(1, 2), 3))) == {"a": 3, "scaled": 9}
+    assert vars(run(Scaled(3, add(1, 2)))) == {"a": 3, "scaled": 9}
+    assert vars(run(MadeByHand(add(1, 2)))) == {"a": 3, "double": 6}
 
 
 def test_parts_of_a_nested_value_without_expressions_are_kept_as_they_are():

@@ -270,16 +270,35 @@ class Full:
         self.extra = given
 
 
+@dataclasses.dataclass(init=False)
+class MadeByHand:
+    a: Any
+
+    def __init__(self, text: Any) -> None:
+        self.a = text
+        self.label = text
+
+
 def test_only_the_fields_of_a_dataclass_that_are_set_are_its_parts():
-    assert list(parts_of(Full(1, 2))) == [1, 0]
+    value = Plain(1, 2)
+    value.extra = 3
+    del value.b
+    assert list(parts_of(value)) == [1, 2]  # The class has a default of `b`.
+    assert list(parts_of(Slotted(1, 2))) == [1, 2]
+
+
+def test_other_attributes_are_parts_where_they_may_come_of_what_no_field_keeps():
+    assert list(parts_of(Full(1, 2))) == [1, 0, 2]
+    assert list(parts_of(MadeByHand("x"))) == ["x", "x"]
 
 
 def test_a_dataclass_keeps_what_is_no_field():
-    value = Full(1, [2])
+    value = Plain(1)
+    value.extra = [2]
     made = map_nested(lambda leaf: leaf + 1, value)
-    assert vars(made) == {"a": 2, "derived": 1, "extra": [2]}
+    assert vars(made) == {"a": 2, "b": 3, "extra": [2]}
     assert made.extra is value.extra
-    assert made.kind is Full.kind
+    assert made.kind is Plain.kind
 
 
 @dataclasses.dataclass
