@@ -645,11 +645,18 @@ def get_current_namespace() -> str:
 
 
 @overload
-def task(func: Callable[P, R]) -> Task[P, R]: ...
+def task(func: Callable[P, Any], *, script: Literal[True], **definition: Any) -> Task[P, bytes]: ...
 
 
 @overload
 def task(
+    func: Callable[P, R], *, script: Literal[False] = False, **definition: Any
+) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    func: None = None,
     *,
     script: Literal[True],
     name: str | None = None,
@@ -665,6 +672,7 @@ def task(
 
 @overload
 def task(
+    func: None = None,
     *,
     name: str | None = None,
     namespace: str | None = None,
@@ -722,17 +730,12 @@ def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
     docs.divide(7, 2)[1]
     """
     if func is not None:
-        return _define(Task, func, {})
+        return _define(Task, func, definition)
     return lambda function: _define(Task, function, definition)
 
 
 @overload
-def scheduler_task(func: Callable[Concatenate[Any, Any, Any, P], R]) -> SchedulerTask[P, R]: ...
-
-
-@overload
 def scheduler_task(
-    *,
     name: str | None = None,
     namespace: str | None = None,
     version: str | None = None,
@@ -740,7 +743,21 @@ def scheduler_task(
 ) -> Callable[[Callable[Concatenate[Any, Any, Any, P], R]], SchedulerTask[P, R]]: ...
 
 
-def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
+@overload
+def scheduler_task(
+    name: Callable[Concatenate[Any, Any, Any, P], R],
+    namespace: str | None = None,
+    version: str | None = None,
+    **options: Any,
+) -> SchedulerTask[P, R]: ...
+
+
+def scheduler_task(
+    name: Callable[..., Any] | str | None = None,
+    namespace: str | None = None,
+    version: str | None = None,
+    **options: Any,
+) -> Any:
     """Make a scheduler task of a function: a form of control flow, such as `cond` is.
 
     The function is called by the engine, in its thread, with the scheduler, the job in whose scope
@@ -751,9 +768,9 @@ def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) ->
 
     Parameters
     ----------
-    func
-        The function.
-    definition
+    name
+        What the task is called; or the function, where nothing else is given.
+    namespace, version, options
         As for `task`.
 
     Examples
@@ -764,8 +781,10 @@ def scheduler_task(func: Callable[..., Any] | None = None, **definition: Any) ->
     >>> either(0, 5)
     docs.either(0, 5)
     """
-    if func is not None:
-        return _define(SchedulerTask, func, {})
+    definition = {"namespace": namespace, "version": version, **options}
+    if callable(name):
+        return _define(SchedulerTask, name, definition)
+    definition["name"] = name
     return lambda function: _define(SchedulerTask, function, definition)
 
 

@@ -98,6 +98,23 @@ def test_the_decorator_works_bare_and_with_options():
     assert bare.__doc__ == "Does it."
 
 
+def test_a_function_may_be_given_to_the_decorator_together_with_options():
+    made = task(make().func, cache=False, name="g", namespace="ns", version="5")
+    assert (made.fullname, made.version) == ("ns.g", "5")
+    assert made.get_task_options() == {"cache": False}
+
+
+def test_a_scheduler_task_may_be_given_its_name_namespace_and_version_in_a_row():
+    def function(scheduler, parent_job, sexpr, x):
+        return x
+
+    made = scheduler_task("g", "ns", "3", prov=False)(function)
+    assert (made.fullname, made.version) == ("ns.g", "3")
+    assert made.get_task_options() == {"prov": False}
+    assert scheduler_task(function).fullname == "function"
+    assert scheduler_task(function, namespace="ns").fullname == "ns.function"
+
+
 def test_a_task_may_be_given_a_name_and_a_namespace():
     made = make(name="g", namespace="a.b")
     assert (made.name, made.namespace, made.fullname) == ("g", "a.b", "a.b.g")
