@@ -158,7 +158,7 @@ def catch(
     for classes, recover in zip(catch_args[::2], catch_args[1::2]):
         _check_handler("catch", classes, recover)
     engine = scheduler.engine_of(parent_job)
-    options = TaskOptions(sexpr.options, "catch")
+    options = TaskOptions(sexpr._options, "catch")
     place = engine.handled_errors.at(expr, options.cache_scope is CacheScope.BACKEND)
     inside = place.inside(parent_job, engine.outside)
 

@@ -105,7 +105,7 @@ def _awaited_by(node: Any, scope: Scope) -> Evaluation | None:
     if job.stage == Stage.REDUCE:
         return _pending_in(job.single, inside)
     around = scope if node.parent is None else node.parent.scope or {}
-    given = (job.values, job.unsettled_options, node.expr.options.get(CONTEXT_OPTION))
+    given = (job.values, job.unsettled_options, node.expr._options.get(CONTEXT_OPTION))
     return _pending_in(given, around) or _pending_in(given, inside)
 
 

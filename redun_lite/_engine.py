@@ -518,8 +518,8 @@ class Engine:
             names = task.parameters.names
             job.names = names
             job.values = values = task.parameters.bind(expr.args, expr.kwargs)
-            if CONTEXT_OPTION in expr.options:
-                self._update_context(job, expr.options[CONTEXT_OPTION])
+            if CONTEXT_OPTION in expr._options:
+                self._update_context(job, expr._options[CONTEXT_OPTION])
                 return
             self._set_options(job, task, expr)
         except RedunLiteError as error:
@@ -551,7 +551,7 @@ class Engine:
         task = job.task
         assert task is not None
         try:
-            variables = self._substitute(expr.options[CONTEXT_OPTION], job.parent)
+            variables = self._substitute(expr._options[CONTEXT_OPTION], job.parent)
             job.context = job.context.updated(variables)
             self._set_options(job, task, expr)
             job.given = task.parameters.given(expr.args, expr.kwargs)
@@ -573,15 +573,15 @@ class Engine:
 
     def _set_options(self, job: Job, task: Task[Any, Any], expr: TaskExpression[Any]) -> None:
         inherited = job.inherited
-        plain = not (expr.options or inherited or self._overrides)
+        plain = not (expr._options or inherited or self._overrides)
         if plain and not task.has_lazy_options:
             job.options = task.default_options()
             if task.exported:
                 job.exported = {name: task.base_options[name] for name in task.exported}
             return
-        options = {**task.base_options, **(inherited or {}), **expr.options, **self._overrides}
+        options = {**task.base_options, **(inherited or {}), **expr._options, **self._overrides}
         options.pop(CONTEXT_OPTION, None)  # It is evaluated before the others, which may use it.
-        exported = (*task.exported, *expr.exported)
+        exported = (*task.exported, *expr._exported)
         if exported:
             job.exported = {**(inherited or {}), **{name: options[name] for name in exported}}
         if holds_expressions(options):
@@ -599,7 +599,7 @@ class Engine:
                 inside = job.parent if job.given is None else job
                 settled = self._substitute(job.unsettled_options, inside)
                 job.options = task.parse_options(settled)
-                exported = (*task.exported, *job.evaluation.expr.exported)
+                exported = (*task.exported, *job.evaluation.expr._exported)
                 if exported:  # Evaluated here, and not again in each job below.
                     job.exported = {
                         **(job.exported or {}),

@@ -15,7 +15,7 @@ from collections.abc import Collection, Container, Generator
 from contextvars import ContextVar
 from dataclasses import fields
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Callable, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Generic, NoReturn, TypeVar
 
 from ._errors import ExpressionError, HashError
 from ._hash import ATOMS, Canonicalizer, _tag, digest, flat_bytes, is_flat, key_of, register_encoder
@@ -45,6 +45,7 @@ else:
     _Lazy = Generic
 
 _NO_OPTIONS: dict[str, Any] = {}
+_NAMEDTUPLE = frozenset({"_asdict", "_fields", "_replace"})
 
 awaiter: ContextVar[Any] = ContextVar("redun_lite_awaiter")
 """What `await expr` calls: it is set where a coroutine of a task runs."""
@@ -66,11 +67,11 @@ class Expression(_Lazy[T]):
 
     __slots__ = ()
 
-    def held(self) -> list[Expression[Any]]:
+    def _held(self) -> list[Expression[Any]]:
         """Return the expressions in the arguments of this one, in order."""
         raise NotImplementedError
 
-    def _fields(self) -> tuple[Any, ...]:
+    def _stored(self) -> tuple[Any, ...]:
         """Return the arguments of the constructor, those at the end left out if default."""
         raise NotImplementedError
 
@@ -93,22 +94,27 @@ class Expression(_Lazy[T]):
 
     # Not said to be an iterator: mypy would take it for a future of nothing in asyncio.gather().
     def __iter__(self) -> Any:
-        length = getattr(self, "length", None)
+        length = getattr(self, "_length", None)
         if length is None:
             raise ExpressionError(
-                f"the length of {self!r} is not known yet: apply a task to each item with map_, "
-                "give its task nout=N, or pass it to a task that iterates"
+                f"the items of {self!r} are not known yet: apply a task to each with map_, give "
+                "nout=N to the task that they come from, or pass it to a task that iterates"
             )
         return (self[i] for i in range(length))
 
     def __len__(self) -> int:
-        length = getattr(self, "length", None)
+        length = getattr(self, "_length", None)
         if length is None:
             raise ExpressionError(
                 f"the length of {self!r} is not known yet: give its task nout=N, or pass it to a "
                 "task that counts"
             )
         return int(length)
+
+    def __int__(self) -> Any:
+        not_known_yet(self)
+
+    __index__ = __float__ = __fspath__ = __int__  # Of `range`, list items, `open`, `File`, …
 
     def __contains__(self, item: Any) -> bool:
         raise ExpressionError(
@@ -117,8 +123,9 @@ class Expression(_Lazy[T]):
 
     def __getattr__(self, name: str) -> Any:
         # Names in underscores are how Python and tools (copy, pickle, notebooks) ask what an
-        # object can do: these must not look as if they were there.
-        if name.startswith("_") or name == "length":
+        # object can do: these must not look as if they were there.  All others are the value's;
+        # so what an expression keeps for itself has an underscore, or a name that redun's has too.
+        if name.startswith("_") and name not in _NAMEDTUPLE:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         if name == "add_done_callback":  # Asked of it by what takes futures, as asyncio.wait does.
             raise ExpressionError(f"{self!r} is no future: write asyncio.ensure_future(...) around")
@@ -137,6 +144,13 @@ class Expression(_Lazy[T]):
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return SimpleExpression("call", (self, *args), kwargs or _NO_OPTIONS)
+
+
+def not_known_yet(expr: Expression[Any]) -> NoReturn:
+    """Raise the error of an expression that is used as if it was its value."""
+    raise ExpressionError(
+        f"the value of {expr!r} is not known yet: pass it to a task, which is called with it"
+    )
 
 
 def _lazy_slice(key: Any) -> Any:
@@ -198,10 +212,10 @@ class ValueExpression(Expression[T]):
     def __init__(self, value: T) -> None:
         self.value = value
 
-    def held(self) -> list[Expression[Any]]:
+    def _held(self) -> list[Expression[Any]]:
         return []
 
-    def _fields(self) -> tuple[Any, ...]:
+    def _stored(self) -> tuple[Any, ...]:
         return (self.value,)
 
     def __repr__(self) -> str:
@@ -228,11 +242,11 @@ class SimpleExpression(Expression[T]):
         self.args = args
         self.kwargs = kwargs
 
-    def held(self) -> list[Expression[Any]]:
+    def _held(self) -> list[Expression[Any]]:
         held = expressions_in(self.args)
         return held + expressions_in(self.kwargs) if self.kwargs else held
 
-    def _fields(self) -> tuple[Any, ...]:
+    def _stored(self) -> tuple[Any, ...]:
         if self.kwargs:
             return (self.func_name, self.args, self.kwargs)
         return (self.func_name, self.args)
@@ -258,7 +272,7 @@ class TaskExpression(Expression[T]):
         Length of the result, where it is known (`nout`).
     """
 
-    __slots__ = ("args", "exported", "kwargs", "length", "options", "task_name")
+    __slots__ = ("_exported", "_length", "_options", "args", "kwargs", "task_name")
 
     def __init__(
         self,
@@ -272,27 +286,27 @@ class TaskExpression(Expression[T]):
         self.task_name = task_name
         self.args = args
         self.kwargs = kwargs
-        self.options = options
-        self.exported = exported
-        self.length = length
+        self._options = options
+        self._exported = exported
+        self._length = length
 
-    def held(self) -> list[Expression[Any]]:
+    def _held(self) -> list[Expression[Any]]:
         held = expressions_in(self.args)
         if self.kwargs:
             held = held + expressions_in(self.kwargs)
-        if self.options:
-            held = held + expressions_in(self.options)
+        if self._options:
+            held = held + expressions_in(self._options)
         return held
 
-    def _fields(self) -> tuple[Any, ...]:
-        if self.length is not None or self.options or self.exported:
+    def _stored(self) -> tuple[Any, ...]:
+        if self._length is not None or self._options or self._exported:
             return (
                 self.task_name,
                 self.args,
                 self.kwargs,
-                self.options,
-                self.exported,
-                self.length,
+                self._options,
+                self._exported,
+                self._length,
             )
         if self.kwargs:
             return (self.task_name, self.args, self.kwargs)
@@ -430,7 +444,7 @@ def topological_order(value: Any, known: Container[int] = ()) -> list[Expression
             stack.pop()
             continue
         if identity not in opened:
-            held = expr.held()
+            held = expr._held()
             if held:
                 opened.add(identity)
                 stack.extend([other for other in reversed(held) if id(other) not in opened])
@@ -469,7 +483,7 @@ def _flatten(value: Any, order: list[Expression[Any]]) -> tuple[list[tuple[Any, 
 
     nodes = []
     for expr in order:
-        fields = expr._fields()
+        fields = expr._stored()
         if type(expr) is not ValueExpression:
             fields = _map_fields(refer, fields)
         nodes.append((_CODES[type(expr)], *fields))
@@ -566,7 +580,7 @@ def is_valid_expr(value: Any, find_task: Callable[[str], Any]) -> bool:
     for expr in topological_order(value):
         if isinstance(expr, TaskExpression) and find_task(expr.task_name) is None:
             return False
-        for field in expr._fields():
+        for field in expr._stored():
             if not is_flat(field) and not is_valid(field):
                 return False
     return is_valid(value)
@@ -611,7 +625,7 @@ def _plain_node(
     if type(expr) is ValueExpression:
         value = expr.value
         return (_CODES[ValueExpression], value if is_flat(value) else (..., parts.key(value)))
-    fields = [_plain(field, names, parts, unordered) for field in expr._fields()]
+    fields = [_plain(field, names, parts, unordered) for field in expr._stored()]
     return (_CODES[type(expr)], *fields)
 
 
@@ -687,11 +701,11 @@ def _at_call(
         return None if isinstance(leaf, Expression) else leaf
 
     for expr in order:
-        for label, field in zip(_LABELS[type(expr)], expr._fields()):
+        for label, field in zip(_LABELS[type(expr)], expr._stored()):
             try:
                 check(map_nested(forget, field))
             except HashError as found:
-                name = "value" if isinstance(expr, ValueExpression) else expr._fields()[0]
+                name = "value" if isinstance(expr, ValueExpression) else expr._stored()[0]
                 return found.within(f"{name}(…){label}")
     try:
         check(map_nested(forget, value))

@@ -95,11 +95,11 @@ def federated_task(
         )
         project = str(published.config_dir.parent)
         settings.inherited = Inherited({}, None, (), project)
-        options = {**options, **sexpr.options, "executor": published.executor}
+        options = {**options, **sexpr._options, "executor": published.executor}
         options["cache_scope"] = CacheScope.CSE
         arguments = (entry.name, task_args, task_kwargs, settings)
         name = federated_root_task.fullname
-        return TaskExpression(name, arguments, {}, options, sexpr.exported)
+        return TaskExpression(name, arguments, {}, options, sexpr._exported)
 
     return scheduler.evaluate(entrypoint, parent_job).then(start)
 

@@ -25,6 +25,7 @@ import errno
 import os
 from typing import IO, TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
 
+from ._expr import Expression, not_known_yet
 from ._fs import (
     FileSystem,
     FileTimes,
@@ -216,6 +217,8 @@ class File(_External):
 
     def write(self, data: Any, mode: str = "w", encoding: str | None = None) -> None:
         """Write text, or bytes with the mode `wb`, as the whole content."""
+        if isinstance(data, Expression):  # Before a file is made.
+            not_known_yet(data)
         with self.open(mode, encoding) as stream:
             stream.write(data)
 

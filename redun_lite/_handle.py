@@ -733,7 +733,7 @@ def _source_of(leaf: Any) -> Any:
 
 def _shape_of(expr: TaskExpression[Any]) -> Any:
     """Return the same for two calls if it is plain that they are equal: one of them runs."""
-    if expr.options:
+    if expr._options:
         return id(expr)
     shape: list[Any] = [expr.task_name, *sorted(expr.kwargs)]
     for value in (*expr.args, *(expr.kwargs[name] for name in sorted(expr.kwargs))):

@@ -260,13 +260,13 @@ def shell_quote(value: Any) -> str:
         return " ".join(map(shell_quote, value))
     if isinstance(value, (str, int, float)):
         return quote(str(value))
-    if isinstance(value, os.PathLike):
-        return shell_path(os.fsdecode(value))
     if isinstance(value, Expression):
         raise ExpressionError(
             f"{value!r} is lazy, so what to write into a command is not known yet: pass it to a "
             "task that returns the command, or calls script()"
         )
+    if isinstance(value, os.PathLike):
+        return shell_path(os.fsdecode(value))
     raise TaskError(
         f"a command takes strings, numbers, paths and files, not {type(value).__name__} {value!r}"
     )

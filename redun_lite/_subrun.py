@@ -136,11 +136,11 @@ def subrun(
     def start(given: tuple[Any, ...]) -> Promise[Any]:
         settings = _settings(scheduler, expr, *given)
         # Of the options, those of `subrun.options(…)` come first.
-        options = {"check_valid": CacheCheckValid.SHALLOW, **sexpr.options, **task_options}
+        options = {"check_valid": CacheCheckValid.SHALLOW, **sexpr._options, **task_options}
         options["executor"] = executor
         name = subrun_root_task.fullname
         arguments = (quote(expr), settings)
-        call: TaskExpression[Any] = TaskExpression(name, arguments, {}, options, sexpr.exported)
+        call: TaskExpression[Any] = TaskExpression(name, arguments, {}, options, sexpr._exported)
         scheduler.engine_of(parent_job).repository.sync()  # What is done is to be found there.
         return scheduler.evaluate(call, parent_job)
 
@@ -262,7 +262,7 @@ def _tasks_in(value: Any) -> Iterable[Task[Any, Any]]:
         part = stack.pop()
         fields = [part]
         for expr in topological_order(part):
-            fields += expr._fields()
+            fields += expr._stored()
             called = registry.get(expr.task_name) if isinstance(expr, TaskExpression) else None
             if called is not None:
                 found[called.fullname] = called

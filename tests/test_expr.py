@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import operator
+import os
 import pickle
 import threading
 from typing import Any
@@ -18,6 +19,7 @@ from key_corpus import Attributes, Frozen, Plain, Point
 import redun_lite
 from redun_lite import (
     Expression,
+    File,
     SchedulerExpression,
     SimpleExpression,
     TaskExpression,
@@ -131,8 +133,29 @@ def test_an_attribute_of_a_lazy_value_is_lazy():
 
 def test_a_name_in_underscores_is_no_lazy_attribute():
     x = ValueExpression(1)
-    for name in ("_private", "__array__", "__aiter__", "_repr_html_", "length"):
+    for name in ("_private", "__array__", "__aiter__", "_repr_html_", "_make"):
         assert not hasattr(x, name)
+
+
+def test_the_methods_of_a_lazy_namedtuple_are_lazy():
+    x = ValueExpression(Point(1, 2))
+    assert evaluate(x._replace(y=5)) == Point(1, 5)
+    assert evaluate(x._asdict()) == {"x": 1, "y": 2}
+    assert evaluate(x._fields) == ("x", "y")
+
+
+def test_an_attribute_of_a_call_is_that_of_its_result():
+    for name in ("length", "options", "exported", "held"):
+        lazy = getattr(call("f", 1), name)
+        assert (lazy.func_name, lazy.args[1]) == ("getattr", name)
+
+
+def test_a_lazy_value_may_stand_on_either_side_of_what_takes_numbers():
+    x = ValueExpression(3)
+    assert evaluate("ab" * x) == "ababab"
+    assert evaluate([0] * x) == [0, 0, 0]
+    assert evaluate(1.5 * x) == 4.5
+    assert evaluate(1 << x) == 8
 
 
 def test_an_item_of_a_lazy_value_is_lazy():
@@ -185,8 +208,17 @@ def test_a_lazy_value_can_be_called():
         (lambda x: 1 if x else 2, "the truth of"),
         (lambda x: x and 1, "the truth of"),
         (lambda x: 0 < x < 3, r"the truth of f\(1\) > 0"),
-        (list, r"the length of f\(1\) is not known yet: apply a task to each item with map_, give"),
+        (list, r"the items of f\(1\) are not known yet: apply a task to each with map_, give nout"),
         (lambda x: [*x], "nout=N"),
+        (sum, "the items of"),
+        (range, r"the value of f\(1\) is not known yet: pass it to a task"),
+        (int, "the value of"),
+        (float, "the value of"),
+        (lambda x: [1, 2][x], "the value of"),
+        (open, "the value of"),
+        (File, "the value of"),
+        (File("out.txt").write, "the value of"),
+        (os.fspath, "the value of"),
         (len, r"the length of f\(1\) is not known yet: give its task nout=N"),
         (
             lambda x: f"{x}.txt",
@@ -198,6 +230,7 @@ def test_a_lazy_value_can_be_called():
 def test_what_needs_the_value_at_once_is_an_error_with_advice(use, advice):
     with pytest.raises(ExpressionError, match=advice):
         use(call("f", 1))
+    assert not File("out.txt").exists()
     with pytest.raises(TypeError):
         use(call("f", 1))
 
@@ -243,7 +276,7 @@ def test_an_expression_comes_after_those_that_it_holds():
     left, right = call("left", leaf), call("right", [leaf])
     top = TaskExpression("top", (left,), {"k": {"a": right}}, {"memory": leaf + 1})
     order = topological_order({"x": (top, leaf)})
-    assert [expr._fields()[0] for expr in order] == ["leaf", "left", "right", "add", "top"]
+    assert [expr._stored()[0] for expr in order] == ["leaf", "left", "right", "add", "top"]
 
 
 def shared(times: int) -> Any:
@@ -267,7 +300,7 @@ def test_an_order_is_topological_and_complete(data):
     order = topological_order(made)
     places = {id(expr): i for i, expr in enumerate(order)}
     assert len(places) == len(order) == len(made)
-    assert all(places[id(inner)] < places[id(expr)] for expr in order for inner in expr.held())
+    assert all(places[id(inner)] < places[id(expr)] for expr in order for inner in expr._held())
 
 
 def chain(depth: int) -> Any:

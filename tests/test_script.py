@@ -183,7 +183,7 @@ def test_scripts_run_at_the_same_time(any_lab):
 
 
 def call_on(expr, executor):
-    expr.options = {"executor": executor}
+    expr._options = {"executor": executor}
     return expr
 
 

@@ -483,9 +483,9 @@ def test_options_may_be_lazy():
 def test_options_of_a_call_leave_the_task_as_it_is():
     made = make(memory=1)
     large = made.options(memory=2).options(vcpus=3).export_options(gpus=1)
-    assert made(1).options == {}
-    assert large(1).options == {"memory": 2, "vcpus": 3, "gpus": 1}
-    assert large(1).exported == ("gpus",)
+    assert made(1)._options == {}
+    assert large(1)._options == {"memory": 2, "vcpus": 3, "gpus": 1}
+    assert large(1)._exported == ("gpus",)
     assert large.get_task_options() == {"memory": 2, "vcpus": 3, "gpus": 1}
     assert made.get_task_options() == {"memory": 1}
     assert large.hash == made.hash
@@ -574,7 +574,7 @@ def test_a_partial_task_with_too_much_is_an_error_when_it_is_called(power):
 
 def test_a_partial_task_can_be_given_options(power):
     lazy = power.partial(2).options(memory=3)(3)
-    assert lazy.options == {"memory": 3}
+    assert lazy._options == {"memory": 3}
     assert power.partial(2).fullname == "ns.power"
 
 
@@ -632,8 +632,8 @@ def test_a_task_that_has_changed_since_is_not_loaded(power):
 
 def test_a_task_is_stored_with_the_options_for_its_calls(power):
     stored = loads(dumps(power.options(memory=3).export_options(image="x")))
-    assert stored(1, 2).options == {"memory": 3, "image": "x"}
-    assert stored(1, 2).exported == ("image",)
+    assert stored(1, 2)._options == {"memory": 3, "image": "x"}
+    assert stored(1, 2)._exported == ("image",)
     assert key_of(power.options(memory=3)) == key_of(power.options(memory=3))
     assert (
         len({key_of(power), key_of(power.options(memory=3)), key_of(power.options(memory=4))}) == 3
