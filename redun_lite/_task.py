@@ -40,11 +40,11 @@ from ._hash import PACKAGE, digest, key_of, key_with_sources, source_of
 from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,
-    DEFINITION_OPTIONS,
-    DEFINITION_TYPES,
     TaskOptions,
     check_option_names,
+    exported_names,
     holds_expressions,
+    parse_definition,
 )
 from ._parameters import Parameters
 from ._value import Value
@@ -136,7 +136,7 @@ class Task(Value, Generic[P, R]):
         self.script = script
         self.base_options: dict[str, Any] = options or {}
         self.has_lazy_options = holds_expressions(self.base_options)
-        self.exported = _exported_names(self.base_options, exported)
+        self.exported = exported_names(self.base_options, exported)
         self.call_options: dict[str, Any] = _NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()
         self.wrapped: Task[Any, Any] | None = None
@@ -292,7 +292,7 @@ class Task(Value, Generic[P, R]):
         changed: SomeTask = object.__new__(type(self))
         changed.__dict__.update(self.__dict__)
         changed.call_options = {**self.call_options, **options}
-        changed.call_exported = _exported_names(options, (*self.call_exported, *exported))
+        changed.call_exported = exported_names(options, (*self.call_exported, *exported))
         if "nout" in options:
             changed.nout = options["nout"]
         return changed
@@ -331,13 +331,6 @@ class Task(Value, Generic[P, R]):
     def parse_options(self, options: dict[str, Any]) -> TaskOptions:
         """Return evaluated options, parsed."""
         return TaskOptions(options, f"task {self.fullname}", self.parameters.names)
-
-
-def _exported_names(options: dict[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the options that jobs below inherit; `prov=False` always is one."""
-    if options.get("prov") is False:
-        names = (*names, "prov")
-    return tuple(dict.fromkeys(names))
 
 
 class SchedulerTask(Task[P, R]):
@@ -791,14 +784,7 @@ def scheduler_task(
 def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dict[str, Any]) -> Any:
     if not hasattr(inspect.unwrap(func) if callable(func) else func, "__code__"):
         raise TaskError(f"@task decorates a function, not {func!r}")
-    known = {name: definition[name] for name in DEFINITION_OPTIONS if name in definition}
-    options = {name: value for name, value in definition.items() if name not in known}
-    for option, kinds in DEFINITION_TYPES.items():
-        if not isinstance(known.get(option), (*kinds, type(None))):
-            raise TaskError(
-                f"task {func.__name__}: option {option} takes a {kinds[0].__name__}, "
-                f"not {known[option]!r}"
-            )
+    known, options = parse_definition(definition, f"task {func.__name__}")
     name = known.pop("name", None) or func.__name__
     module_globals = getattr(inspect.unwrap(func), "__globals__", {})
     space = known.pop("namespace", None)

@@ -1078,12 +1078,12 @@ def test_a_job_that_is_tried_again_keeps_its_priority(log):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"timeout": -1}, "option timeout takes a number of at least 0, not -1"),
-        ({"timeout": 0}, "option timeout takes more than 0 seconds"),
-        ({"timeout": "5"}, "option timeout takes a number of at least 0, not '5'"),
-        ({"timeout": float("nan")}, "option timeout takes a number of at least 0, not nan"),
-        ({"retries": -1}, "option retries takes a count, not -1"),
-        ({"retries": 1.5}, "option retries takes a int, not 1.5"),
+        ({"timeout": -1}, "option timeout takes a number above 0, not -1"),
+        ({"timeout": 0}, "option timeout takes a number above 0, not 0"),
+        ({"timeout": "5"}, "option timeout takes a number above 0, not '5'"),
+        ({"timeout": float("nan")}, "option timeout takes a number above 0, not nan"),
+        ({"retries": -1}, "option retries takes an int of at least 0, not -1"),
+        ({"retries": 1.5}, "option retries takes an int of at least 0, not 1.5"),
         ({"retry_on": 3}, "option retry_on takes a class of exceptions, or a list of them, not 3"),
         (
             {"retry_on": [ValueError, int]},

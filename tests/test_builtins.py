@@ -1079,7 +1079,7 @@ def test_tags_may_be_applied_one_in_another(lab):
         ([("a", 1, 2)], r"tags are pairs \(key, value\), not \('a', 1, 2\)"),
         ([(1, 2)], r"tags are pairs \(key, value\), not \(1, 2\)"),
         ("env", r"tags are pairs \(key, value\), not 'env'"),
-        ([("a", {1})], r"the value of tag 'a' has to be one that JSON knows, not \{1\}"),
+        ([("a", {1})], r"tags are pairs of a key and a value that JSON knows, not \('a', \{1\}\)"),
     ],
 )
 @pytest.mark.parametrize("kind", ["tags", "job_tags", "execution_tags"])

@@ -375,7 +375,7 @@ def test_options_are_parsed_with_their_defaults():
     assert options.cache_scope is CacheScope.BACKEND
     assert options.check_valid is CacheCheckValid.FULL
     assert options.allowed_cache_results is None
-    assert (options.config_args, options.limits, options.extra) == ((), {}, {})
+    assert (options.config_args, options.limits, options.retries) == ((), {}, 0)
     assert all(map(options.allows, CacheResult))
 
 
@@ -396,7 +396,7 @@ def test_options_are_parsed_with_their_defaults():
         ({"limits": {"a": 3}}, "limits", {"a": 3}),
         ({"executor": "process"}, "executor", "process"),
         ({"executor": None}, "executor", "default"),
-        ({"memory": 4, "executor": "x", "image": "i"}, "extra", {"memory": 4, "image": "i"}),
+        ({"memory": 4, "executor": None}, "given", {"memory": 4, "executor": None}),
     ],
 )
 def test_an_option_is_parsed(given, name, value):
@@ -424,7 +424,11 @@ def test_an_option_is_parsed(given, name, value):
         ({"limits": [["db"]]}, "option limits takes a list of resource names, or a dict"),
         ({"limits": [1]}, "option limits takes a list of resource names, or a dict"),
         ({"limits": 3}, "option limits takes a list of resource names, or a dict"),
-        ({"nout": "2"}, "task f: option nout takes a int, not '2'"),
+        ({"limits": {"db": 0}}, "resource names to units above 0, not {'db': 0}"),
+        ({"retries": True}, "option retries takes an int of at least 0, not True"),
+        ({"nout": "2"}, "task f: option nout takes an int of at least 0, not '2'"),
+        ({"nout": -1}, "task f: option nout takes an int of at least 0, not -1"),
+        ({"script": "yes"}, "task f: option script takes a bool, not 'yes'"),
         ({"name": 3}, "task f: option name takes a str, not 3"),
         ({"namespace": ["a"]}, "task f: option namespace takes a str, not ['a']"),
         ({"hash_includes": "abc"}, "task f: option hash_includes takes a list, not 'abc'"),
@@ -448,6 +452,10 @@ def test_an_option_of_the_wrong_type_is_an_error_that_says_what_it_takes(given, 
         ("versions", "version"),
         ("hash_include", "hash_includes"),
         ("limit", "limits"),
+        ("retrys", "retries"),
+        ("retry", "retry_on"),
+        ("memmory", "memory"),
+        ("vcpu", "vcpus"),
     ],
 )
 def test_a_misspelt_option_is_an_error_that_offers_the_right_one(misspelt, meant):
@@ -463,6 +471,7 @@ def test_a_misspelt_option_is_an_error_that_offers_the_right_one(misspelt, meant
 
 def test_options_of_executors_pass():
     made = make(memory=4, vcpus=2, image="x", batch_tags={"a": "b"}, job_def_extra=None)
+    assert make(memory_gb=4, job_name="x", timeout_margin=2).get_task_option("memory_gb") == 4
     assert made.get_task_option("vcpus") == 2
     assert made.options(vcpus=3).get_task_option("vcpus") == 3
     assert made.get_task_option("gpus", 0) == 0
@@ -472,6 +481,18 @@ def test_options_of_executors_pass():
 def test_what_defines_a_task_is_no_option_of_its_calls(name):
     with pytest.raises(TaskError, match=f"^task f: option '{name}' is set where a task is defined"):
         make().options(**{name: "x"})
+
+
+def test_what_is_set_for_an_executor_is_no_option_of_a_task():
+    with pytest.raises(
+        TaskError, match=r"^task f: 'max_workers' is no option of a task; set it in"
+    ):
+        make(max_workers=3)
+
+
+def test_the_length_of_a_result_is_no_negative_number():
+    with pytest.raises(TaskError, match=r"^task f: option nout takes an int of at least 0, not -1"):
+        make().options(nout=-1)
 
 
 def test_options_may_be_lazy():
