@@ -287,7 +287,7 @@ class _Ended(Promise[None]):
     __slots__ = ("_missing", "_promises")
 
     def __init__(self, promises: list[Promise[Any]]) -> None:
-        super().__init__(promises[0]._queue if promises else None)
+        super().__init__(queue=promises[0]._queue if promises else None)
         self._promises = promises
         self._missing = len(promises)
         if not promises:
@@ -343,7 +343,7 @@ class _Sequence(Promise[Any]):
     __slots__ = ("_awaited", "_exprs", "_parent_job", "_promises", "_scheduler")
 
     def __init__(self, scheduler: Scheduler, parent_job: Job | None, exprs: list[Any]) -> None:
-        super().__init__(scheduler.engine_of(parent_job).ready)
+        super().__init__(queue=scheduler.engine_of(parent_job).ready)
         self._scheduler = scheduler
         self._parent_job = parent_job
         self._exprs = exprs

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import Any, Callable, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+E = TypeVar("E", bound=BaseException)
 
 
 class Resumable(Protocol):
@@ -66,6 +67,9 @@ class Promise(Generic[T]):
 
     Parameters
     ----------
+    func
+        Called at once with two functions, of which one settles the promise with a value and the
+        other with an error; so does what it raises.
     queue
         Where those who wait are put once the promise settles; by default they are resumed at
         once, or if that is in a callback, after it.
@@ -81,17 +85,31 @@ class Promise(Generic[T]):
 
     __slots__ = ("_error", "_queue", "_settled", "_value", "_waiters")
 
-    def __init__(self, queue: Queue | None = None) -> None:
+    def __init__(
+        self,
+        func: Callable[[Callable[[T], T], Callable[[E], E]], object] | None = None,
+        queue: Queue | None = None,
+    ) -> None:
         self._queue: Queue = _trampoline if queue is None else queue
         self._settled = False
         self._value: Any = None
         self._error: BaseException | None = None
         self._waiters: list[Waiter] | None = None
+        if func is not None:
+            try:
+                func(self.do_resolve, self.do_reject)
+            except Exception as error:
+                self.reject(error)
 
     @property
     def is_settled(self) -> bool:
         """Whether the value or the error is there."""
         return self._settled
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether neither is there."""
+        return not self._settled
 
     @property
     def is_fulfilled(self) -> bool:
@@ -134,6 +152,16 @@ class Promise(Generic[T]):
         self._error = error
         self._tell()
 
+    def do_resolve(self, result: T) -> T:
+        """Settle with a value, and return it."""
+        self.fulfil(result)
+        return result
+
+    def do_reject(self, error: E) -> E:
+        """Settle with an error, and return it."""
+        self.reject(error)
+        return error
+
     def _tell(self) -> None:
         waiters = self._waiters
         if waiters is not None:
@@ -152,30 +180,37 @@ class Promise(Generic[T]):
 
     def then(
         self,
-        on_value: Callable[[T], Any] | None = None,
-        on_error: Callable[[BaseException], Any] | None = None,
+        resolver: Callable[[T], Any] | None = None,
+        rejector: Callable[[BaseException], Any] | None = None,
     ) -> Promise[Any]:
         """Return the promise of what the callback for this promise's outcome returns.
 
         A callback that returns a promise is waited for; one that raises rejects.  Without a
         callback for it, the outcome is passed on.
+
+        Parameters
+        ----------
+        resolver
+            Called with the value, once it is there.
+        rejector
+            Called with the error that came instead.
         """
-        continued = _Continuation(self, on_value, on_error)
+        continued = _Continuation(self, resolver, rejector)
         self.add_waiter(continued)
         return continued
 
-    def catch(self, on_error: Callable[[BaseException], Any]) -> Promise[Any]:
-        """Return the promise of what `on_error` makes of an error."""
-        return self.then(None, on_error)
+    def catch(self, rejector: Callable[[BaseException], Any]) -> Promise[Any]:
+        """Return the promise of what `rejector` makes of an error."""
+        return self.then(None, rejector)
 
     @classmethod
-    def all(cls, promises: Iterable[Promise[Any]], queue: Queue | None = None) -> Promise[Any]:
+    def all(cls, subpromises: Iterable[Promise[Any]], queue: Queue | None = None) -> Promise[Any]:
         """Return the promise of the list of all values, or of the error that came first.
 
         >>> Promise.all([]).value
         []
         """
-        return _All(queue, list(promises))
+        return _All(queue, list(subpromises))
 
     def sources(self) -> Iterable[Promise[Any]]:
         """Return the promises that this one is made of."""
@@ -192,17 +227,17 @@ class Promise(Generic[T]):
 
 
 class _Continuation(Promise[Any]):
-    __slots__ = ("_awaited", "_followed", "_on_error", "_on_value")
+    __slots__ = ("_awaited", "_followed", "_rejector", "_resolver")
 
     def __init__(
         self,
         awaited: Promise[Any],
-        on_value: Callable[[Any], Any] | None,
-        on_error: Callable[[BaseException], Any] | None,
+        resolver: Callable[[Any], Any] | None,
+        rejector: Callable[[BaseException], Any] | None,
     ) -> None:
-        super().__init__(awaited._queue)
-        self._on_value = on_value
-        self._on_error = on_error
+        super().__init__(queue=awaited._queue)
+        self._resolver = resolver
+        self._rejector = rejector
         self._awaited = awaited
         self._followed: Promise[Any] | None = None
 
@@ -222,14 +257,14 @@ class _Continuation(Promise[Any]):
         error = awaited._error
         try:
             if error is not None:
-                if self._on_error is None:
+                if self._rejector is None:
                     self.reject(error)
                 else:
-                    self._follow(self._on_error(error))
-            elif self._on_value is None:
+                    self._follow(self._rejector(error))
+            elif self._resolver is None:
                 self.fulfil(awaited._value)
             else:
-                self._follow(self._on_value(awaited._value))
+                self._follow(self._resolver(awaited._value))
         except Exception as raised:
             self.reject(raised)
 
@@ -257,7 +292,7 @@ class _All(Promise[Any]):
     __slots__ = ("_first_error", "_missing", "_promises")
 
     def __init__(self, queue: Queue | None, promises: list[Promise[Any]]) -> None:
-        super().__init__(promises[0]._queue if queue is None and promises else queue)
+        super().__init__(queue=promises[0]._queue if queue is None and promises else queue)
         self._promises = promises
         self._missing = len(promises)
         self._first_error: BaseException | None = None

@@ -47,8 +47,26 @@ ERROR = ValueError("wrong")
 # One promise
 
 
+def test_a_promise_can_be_settled_by_the_function_that_it_is_given():
+    assert Promise(lambda resolve, reject: resolve(1)).value == 1
+    assert Promise(lambda resolve, reject: reject(ERROR)).error is ERROR
+    assert Promise(lambda resolve, reject: fail(ERROR)).error is ERROR
+    later: list[Any] = []
+    promise: Promise[Any] = Promise(lambda resolve, reject: later.append(resolve))
+    assert promise.is_pending
+    assert later[0](2) == 2
+    assert promise.is_fulfilled
+    assert promise.value == 2
+
+
+def test_who_settles_a_promise_gets_back_what_it_is_settled_with():
+    assert Promise().do_resolve(3) == 3
+    assert Promise().do_reject(ERROR) is ERROR
+
+
 def test_a_new_promise_has_neither_value_nor_error():
     promise: Promise[Any] = Promise()
+    assert promise.is_pending
     assert [promise.is_settled, promise.is_fulfilled, promise.is_rejected] == [False] * 3
     assert promise.error is None
     with pytest.raises(RuntimeError, match="no value yet"):
@@ -189,7 +207,7 @@ def test_all_is_rejected_as_soon_as_one_promise_is():
 
 def test_all_has_the_error_that_came_first():
     loop = Loop()
-    promises = [Promise(loop) for _ in range(3)]
+    promises = [Promise(queue=loop) for _ in range(3)]
     together = Promise.all(promises)
     for i in (2, 0, 1):
         promises[i].reject(ValueError(i))
@@ -227,7 +245,7 @@ def test_all_comes_out_alike_in_every_order(order, failing, already):
 
 def test_with_a_queue_nothing_is_called_before_the_queue_is_served():
     loop, seen = Loop(), []
-    promise: Promise[Any] = Promise(loop)
+    promise: Promise[Any] = Promise(queue=loop)
     promise.then(seen.append)
     promise.fulfil(1)
     assert seen == []
@@ -237,7 +255,7 @@ def test_with_a_queue_nothing_is_called_before_the_queue_is_served():
 
 def test_what_follows_a_promise_stands_in_its_queue():
     loop, seen = Loop(), []
-    promise: Promise[Any] = Promise(loop)
+    promise: Promise[Any] = Promise(queue=loop)
     Promise.all([promise.then(lambda value: value + 1)]).then(seen.append)
     promise.fulfil(1)
     loop.run()
