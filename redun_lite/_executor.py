@@ -14,7 +14,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
 from ._backlog import Backlog
-from ._errors import ConfigError, ExecutorError, suggest, without_our_frame
+from ._db import now
+from ._errors import ConfigError, ExecutorError, UsageError, suggest, without_our_frame
 from ._job import current
 from ._timers import now
 
@@ -479,11 +480,21 @@ class AliasExecutor(Executor):
         return executor
 
 
-_registered: dict[str, type[Executor]] = {}
+_registered: dict[str, type[Executor] | str] = {}  # By name, classes and paths to them.
 
 
-def register_executor(executor_type: str) -> Callable[[E], E]:
-    """Return a decorator that makes a class known as `type = executor_type` in configurations.
+def register_executor(
+    executor_name: str, executor_class_name: str | None = None
+) -> Callable[[E], E]:
+    """Return a decorator that makes a class known as `type = executor_name` in configurations.
+
+    Parameters
+    ----------
+    executor_name
+        What `type` says.
+    executor_class_name
+        `my_module.MyExecutor`: a class that is to be known so without being decorated.  Its module
+        is imported when an executor is of that type.
 
     Examples
     --------
@@ -491,10 +502,14 @@ def register_executor(executor_type: str) -> Callable[[E], E]:
     ... class InlineExecutor(Executor):
     ...     def submit(self, job):
     ...         self.scheduler.done_job(job, job.task.func(*job.args, **job.kwargs))
+    >>> register_executor("lab", "lab.executors.LabExecutor")
+    <function ...>
     """
+    if executor_class_name is not None:
+        _registered[executor_name] = executor_class_name
 
     def register(cls: E) -> E:
-        _registered[executor_type] = cls
+        _registered[executor_name] = cls
         return cls
 
     return register
@@ -508,9 +523,14 @@ def make_executor(config: ExecutorConfig, scheduler: SchedulerLike) -> Executor:
     ConfigError
         The section names no known class, or an option is wrong.
     """
-    from ._plugins import executor_class
+    from ._plugins import class_at, executor_class
 
-    cls = _registered.get(config.type or "") or executor_class(config)
+    cls: Any = _registered.get(config.type or "") or executor_class(config)
+    if isinstance(cls, str):
+        try:
+            cls = class_at(cls)
+        except UsageError as error:
+            raise config.error(str(error), "type") from error.__cause__
     made = cls(config.name, scheduler, config)
     if not isinstance(made, Executor):
         raise config.error(f"{cls.__name__} is no subclass of redun_lite.Executor")

@@ -280,6 +280,15 @@ def test_a_class_can_be_registered_under_a_type():
         assert scheduler.run(ident.options(executor="mine")(1)) == "mine ran it"
 
 
+def test_a_class_can_be_registered_under_a_type_by_its_path(own):
+    register_executor("test_path", f"{own}.Loud")
+    register_executor("test_nowhere", f"{own}.Lowd")
+    with Scheduler(with_executors(mine={"type": "test_path", "volume": "3"})) as scheduler:
+        assert type(scheduler.get_executor("mine")).__name__ == "Loud"
+    with pytest.raises(ConfigError, match=f"{own} has no Lowd; did you mean Loud"):
+        Scheduler(with_executors(mine={"type": "test_nowhere"}))
+
+
 def test_an_executor_is_started_once_before_the_first_job_of_a_run():
     executor = InlineExecutor("own")
     own_ident = ident.options(executor="own")
