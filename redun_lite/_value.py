@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
+from importlib import import_module
 from types import FunctionType
 from typing import Any, Callable, ClassVar
 
@@ -700,9 +701,27 @@ class TypeRegistry:
             yield from self.get_value(leaf).iter_subvalues()
 
     def parse_arg(self, raw_type: Any, arg: str) -> Any:
-        """Return the value of a class that a command-line argument stands for."""
-        proxy = _proxies.get(raw_type)
-        return (proxy or raw_type).parse_arg(raw_type, arg)
+        """Return the value of a type that a command-line argument stands for.
+
+        Raises
+        ------
+        UsageError
+            It stands for none, or values of the type cannot be given there.
+
+        Examples
+        --------
+        >>> TypeRegistry().parse_arg(int, "12")
+        12
+        """
+        parser = _proxies.get(raw_type, raw_type)
+        if hasattr(parser, "parse_arg"):
+            return parser.parse_arg(raw_type, arg)
+        hints = import_module(f"{PACKAGE}._hints")  # By name, for it knows of values.
+        try:
+            return hints.from_text(raw_type, arg)
+        except ValueError:
+            expected = hints.describe_type(raw_type)
+            raise UsageError(f"expected {expected}, got {arg!r}") from None
 
     def preprocess(self, value: Any, preprocess_args: dict[str, Any]) -> Any:
         """Apply `Value.preprocess` to every value in a nested value."""

@@ -507,6 +507,16 @@ def test_a_class_says_how_it_is_given_on_the_command_line():
         registry.parse_arg(Reading, "1")
 
 
+def test_other_types_are_given_as_on_the_command_line():
+    assert registry.parse_arg(int, "1") == 1
+    assert registry.parse_arg(bool, "no") is False
+    assert registry.parse_arg(dict[str, float], '{"a": 1}') == {"a": 1.0}
+    with pytest.raises(UsageError, match=r"^expected int, got 'x'$"):
+        registry.parse_arg(int, "x")
+    with pytest.raises(UsageError, match="cannot be given on the command line"):
+        registry.parse_arg(object.__class__, "x")
+
+
 # Proxies
 
 
