@@ -462,14 +462,16 @@ def _identity(handle: Handle) -> tuple[str, str]:
 
 
 @scheduler_task(namespace="redun_lite", version="1")
-def merge_handles(scheduler: Any, parent_job: Any, sexpr: Any, handles: Sequence[H]) -> Promise[H]:
+def merge_handles(
+    scheduler: Any, parent_job: Any, sexpr: Any, handles_expr: Sequence[H]
+) -> Promise[H]:
     """Return a handle that stands for what several branches of one handle lead to together.
 
     Who is given it waits for all of them, and runs again if any of them does.
 
     Parameters
     ----------
-    handles
+    handles_expr
         A list of handles of one class and name, most often lazy ones.
 
     Examples
@@ -482,7 +484,7 @@ def merge_handles(scheduler: Any, parent_job: Any, sexpr: Any, handles: Sequence
     >>> run(merge_handles([log.fork("a"), log.fork("b")]))
     Log(fullname=log, hash=...)
     """
-    promise: Promise[H] = scheduler.evaluate(handles, parent_job).then(merge)
+    promise: Promise[H] = scheduler.evaluate(handles_expr, parent_job).then(merge)
     return promise
 
 

@@ -181,6 +181,10 @@ class Task(Value, Generic[P, R]):
         self.namespace = namespace
         self.fullname = f"{namespace}.{name}" if namespace else name
         self.parameters = Parameters(self.func, self.fullname, self._given)
+        self.recompute_hash()
+
+    def recompute_hash(self) -> None:
+        """Take up changes of what the hash stands for: the version, the source, `hash_includes`."""
         self.key = self._make_key()
 
     def _make_key(self) -> bytes:
@@ -256,7 +260,7 @@ class Task(Value, Generic[P, R]):
         return self._with_call_options(options, tuple(options))
 
     def update_context(
-        self: SomeTask, context: dict[str, Any] | None = None, /, **variables: Any
+        self: SomeTask, context: dict[str, Any] | None = None, **variables: Any
     ) -> SomeTask:
         """Return the task with other context variables for its calls and for all jobs below them.
 
@@ -406,7 +410,7 @@ class PartialTask(Value, Generic[R]):
         return PartialTask(self.task.export_options(**options), self.args, self.kwargs)
 
     def update_context(
-        self, context: dict[str, Any] | None = None, /, **variables: Any
+        self, context: dict[str, Any] | None = None, **variables: Any
     ) -> PartialTask[R]:
         """Return the same with other context variables; see `Task.update_context`."""
         return PartialTask(self.task.update_context(context, **variables), self.args, self.kwargs)
@@ -566,8 +570,10 @@ class TaskRegistry:
         self._tasks.update(tasks)
         self.version += 1
 
-    def get(self, task_name: str) -> Task[Any, Any] | None:
-        """Return the task of a full name, or None."""
+    def get(self, task_name: str | None = None, hash: str | None = None) -> Task[Any, Any] | None:
+        """Return the task of a full name or, without one, of a hash; None if there is none."""
+        if task_name is None:
+            return next((task for task in self if task.hash == hash), None)
         task = self._tasks.get(task_name)
         if task is None and task_name.startswith(_OWN_TASKS):
             # A recorded call may name a task of this package that nothing has imported here.
@@ -618,22 +624,48 @@ def get_task_registry() -> TaskRegistry:
 
 # The decorator
 
-_NAME = re.compile(r"[A-Za-z_0-9]+")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 _NAMESPACE = re.compile(r"[A-Za-z_0-9][A-Za-z_0-9.]*")
 _current_namespace = ""
 
 
-def namespace(name: str) -> None:
+def namespace(name: str | None = None) -> None:
     """Set the namespace of the tasks that are defined from here on, until it is set anew.
 
     A module that sets `redun_namespace` needs no call.
+
+    Parameters
+    ----------
+    name
+        The namespace; without one, tasks have none.
+
+    Raises
+    ------
+    TaskError
+        It is no namespace.
+
+    Examples
+    --------
+    >>> namespace("genome")
+    >>> get_current_namespace()
+    'genome'
+    >>> namespace()
     """
     global _current_namespace
-    _current_namespace = name
+    _check_namespace(name or "", "namespace()")
+    _current_namespace = name or ""
+
+
+def _check_namespace(name: Any, where: str) -> None:
+    if name and not (isinstance(name, str) and _NAMESPACE.fullmatch(name)):
+        raise TaskError(
+            f"{where}: a namespace is letters, digits, '_' and '.', and starts with no '.', "
+            f"not {name!r}"
+        )
 
 
 def get_current_namespace() -> str:
-    """Return what `namespace` has set."""
+    """Return what `namespace` has set: "" if nothing."""
     return _current_namespace
 
 
@@ -792,12 +824,11 @@ def _define(cls: type[Task[Any, Any]], func: Callable[..., Any], definition: dic
         space = module_globals.get("redun_namespace", _current_namespace)
     where = f"task {space}.{name}" if space else f"task {name}"
     if not _NAME.fullmatch(name):
-        raise TaskError(f"{where}: a task's name is letters, digits and '_', not {name!r}")
-    if space and not _NAMESPACE.fullmatch(space):
         raise TaskError(
-            f"{where}: a namespace is letters, digits, '_' and '.', and starts with no '.', "
-            f"not {space!r}"
+            f"{where}: a task's name is letters, digits and '_', and starts with no digit, "
+            f"not {name!r}"
         )
+    _check_namespace(space, where)
     if known.get("script") and inspect.iscoroutinefunction(func):
         raise TaskError(
             f"{where}: a script task cannot be async; await script(...) in an async task instead"

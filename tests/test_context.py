@@ -246,6 +246,11 @@ def test_updates_are_merged_with_each_other():
 def test_variables_may_be_given_as_a_dict_and_by_name():
     assert read(everything.update_context({"a": {"b": 3}}, a={"c": 4})()) == {"b": 3, "c": 4}
     assert read(everything.update_context(a=7)()) == 7
+    assert read(everything.update_context(context={"a": {"b": 3}}, a={"c": 4})()) == {
+        "b": 3,
+        "c": 4,
+    }
+    assert read(everything.partial().update_context(context={"a": 7})()) == 7
 
 
 def test_an_update_is_merged_with_those_of_the_jobs_above():

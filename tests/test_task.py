@@ -158,6 +158,32 @@ def test_the_namespace_that_was_set_holds_for_what_comes_after():
     assert make().fullname == "f"
 
 
+def test_a_namespace_is_set_until_it_is_reset():
+    for nothing in ((), (None,), ("",)):
+        namespace("early")
+        namespace(*nothing)
+        assert get_current_namespace() == ""
+        assert make().fullname == "f"
+    with pytest.raises(
+        TaskError, match=r"^namespace\(\): a namespace is letters, digits, .* 'a b'"
+    ):
+        namespace("a b")
+
+
+def test_a_task_is_found_by_its_hash():
+    made = make(namespace="ns", version="1")
+    assert get_task_registry().get(hash=made.hash) is made
+    assert get_task_registry().get(hash="0" * 40) is None
+
+
+def test_a_hash_can_be_computed_anew_when_what_it_stands_for_has_changed():
+    made = make(version="1")
+    made.version = "2"
+    assert made.hash == make(version="1").hash
+    made.recompute_hash()
+    assert made.hash == make(version="2").hash
+
+
 def test_the_nearest_namespace_wins(module):
     namespace("set")
     source = """
@@ -178,9 +204,11 @@ def test_the_nearest_namespace_wins(module):
     ]
 
 
-@pytest.mark.parametrize("name", ["a b", "a.b", "a-b", "é", "<lambda>"])
+@pytest.mark.parametrize("name", ["a b", "a.b", "a-b", "é", "<lambda>", "1a"])
 def test_a_name_that_is_none_is_refused(name):
-    with pytest.raises(TaskError, match="a task's name is letters, digits and '_', not"):
+    with pytest.raises(
+        TaskError, match="a task's name is letters, digits and '_', and starts with no"
+    ):
         make(name=name)
 
 
