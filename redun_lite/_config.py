@@ -245,6 +245,12 @@ class Config:
         return cls(read_sections(read_text(file), str(path)), file.absolute().parent)
 
     @classmethod
+    def from_dir(cls, path: str | os.PathLike[str]) -> Config:
+        """Read the `redun_lite.ini` of a config directory, making both if they are not there."""
+        init_config_dir(path)
+        return cls.from_file(Path(path, CONFIG_FILE))
+
+    @classmethod
     def find(
         cls,
         explicit: str | None = None,
@@ -255,9 +261,7 @@ class Config:
 
         `find_config_dir` says where it is looked for, and what the parameters are.
         """
-        config_dir = find_config_dir(explicit, cwd or Path.cwd(), environ)
-        init_config_dir(config_dir)
-        return cls.from_file(config_dir / CONFIG_FILE)
+        return cls.from_dir(find_config_dir(explicit, cwd or Path.cwd(), environ))
 
     def __repr__(self) -> str:
         return f"<Config of {self.config_dir or 'a dict'}: {', '.join(self._sections)}>"

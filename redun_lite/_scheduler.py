@@ -6,6 +6,7 @@ It holds what outlives a single execution (configuration, repository, executors)
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -401,24 +402,80 @@ def set_current_scheduler(scheduler: Scheduler | None) -> Scheduler | None:
 
 
 @overload
-def run(expr: Expression[T], config: Config | None = None, **options: Any) -> T: ...
+def run(
+    expr: Expression[T],
+    config_dir: str | os.PathLike[str] | None = None,
+    *,
+    config: Config | None = None,
+    **options: Any,
+) -> T: ...
 
 
 @overload
-def run(expr: T, config: Config | None = None, **options: Any) -> T: ...
+def run(
+    expr: T,
+    config_dir: str | os.PathLike[str] | None = None,
+    *,
+    config: Config | None = None,
+    **options: Any,
+) -> T: ...
 
 
-def run(expr: Any, config: Config | None = None, **options: Any) -> Any:
-    """Evaluate an expression with a scheduler made for it; see `Scheduler.run`.
+def run(
+    expr: Any,
+    config_dir: str | os.PathLike[str] | None = None,
+    *,
+    config: Config | None = None,
+    **options: Any,
+) -> Any:
+    """Evaluate an expression with a scheduler made for it, as the command `run` does.
+
+    What it records is kept in the configuration directory, and used the next time.
+
+    Parameters
+    ----------
+    expr
+        What to evaluate: an expression, or a nested value that holds some.
+    config_dir
+        The configuration directory, made if it is not there; by default the one that the command
+        line takes: `$REDUN_LITE_CONFIG`, or the nearest `.redun_lite` here or above.
+    config
+        A configuration in place of that of a directory.  One that names no directory or database
+        keeps nothing.
+    options
+        Further arguments of `Scheduler.run`.
+
+    Returns
+    -------
+    Any
+        The value.
+
+    Raises
+    ------
+    UsageError
+        Both a directory and a configuration are given, or they are not what they should be.
+    BaseException
+        What `Scheduler.run` raises.
 
     Examples
     --------
-    >>> from redun_lite import run, task
+    >>> from redun_lite import Config, run, task
     >>> @task(namespace="docs", version="1")
     ... def square(x):
     ...     return x * x
     >>> run([square(2), square(3)])
     [4, 9]
+    >>> run(square(4), config=Config())
+    16
     """
+    if config is None:
+        if config_dir is not None and not isinstance(config_dir, (str, os.PathLike)):
+            advice = "; write config=…" if isinstance(config_dir, Config) else ""
+            raise UsageError(f"run takes the path of a directory, not {config_dir!r}{advice}")
+        config = Config.find() if config_dir is None else Config.from_dir(config_dir)
+    elif config_dir is not None:
+        raise UsageError("run takes a config_dir or a config, not both")
+    elif not isinstance(config, Config):
+        raise UsageError(f"run takes a Config as config, not {config!r}")
     with Scheduler(config) as scheduler:
         return scheduler.run(expr, **options)

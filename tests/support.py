@@ -12,6 +12,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Callable
@@ -22,6 +23,12 @@ from redun_lite._hash import digest
 from redun_lite._record import load_value
 
 ROOT = Path(__file__).parent.parent
+
+
+def run(expr: Any, config: Config | None = None, **arguments: Any) -> Any:
+    """Run with a repository in memory."""
+    with Scheduler(config) as scheduler:
+        return scheduler.run(expr, **arguments)
 
 
 class Lab:
@@ -155,9 +162,16 @@ def run_examples(text: str, name: str, names: Any = ()) -> None:
     test = doctest.DocTestParser().get_doctest(text, dict(names), name, name, 0)
     assert test.examples, f"{name} has no examples"
     report: list[str] = []
-    doctest.DocTestRunner(
+    runner = doctest.DocTestRunner(
         verbose=False, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    ).run(test, out=report.append)
+    )
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:  # Which `run` keeps its results in.
+        os.chdir(folder)
+        try:
+            runner.run(test, out=report.append)
+        finally:
+            os.chdir(before)
     assert not report, "".join(report)
 
 

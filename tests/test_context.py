@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import pytest
-from support import Lab, note, notes
+from support import Lab, note, notes, run
 
 from redun_lite import (
     CacheCheckValid,
@@ -14,7 +14,6 @@ from redun_lite import (
     catch,
     cond,
     get_context,
-    run,
     scheduler_task,
     seq,
     task,

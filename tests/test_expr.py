@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from key_corpus import Attributes, Frozen, Plain, Point
+from support import run
 
 import redun_lite
 from redun_lite import (
@@ -24,7 +25,6 @@ from redun_lite import (
     SimpleExpression,
     TaskExpression,
     ValueExpression,
-    run,
     task,
 )
 from redun_lite._errors import ExpressionError, HashError

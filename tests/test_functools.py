@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import InlineExecutor, run_examples
+from support import InlineExecutor, run, run_examples
 
 import redun_lite.functools
-from redun_lite import Dir, File, PartialTask, Task, run, task
+from redun_lite import Dir, File, PartialTask, Task, task
 from redun_lite._errors import ArgumentError, HashError
 from redun_lite._hash import key_of
 from redun_lite.functools import (

@@ -10,11 +10,20 @@ import subprocess
 import sys
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 from support import ROOT, InlineExecutor, Lab, SteeredExecutor
 
-from redun_lite import LocalExecutor, Scheduler, get_current_scheduler, run, task
+from redun_lite import (
+    Config,
+    LocalExecutor,
+    Scheduler,
+    get_context,
+    get_current_scheduler,
+    run,
+    task,
+)
 from redun_lite._db import Repository
 from redun_lite._errors import ConfigError, DryRunResult, NoCurrentScheduler, UsageError
 from redun_lite._job import Reporter
@@ -209,10 +218,66 @@ def test_a_task_may_run_another_scheduler():
             assert scheduler.run(outer()) == 3
 
 
-def test_run_makes_a_scheduler_of_its_own(lab):
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder that the test is in, without a configuration."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
+    return tmp_path
+
+
+def statuses_in(config_dir):
+    lab = Lab(config_dir)
+    lab.path = config_dir / "redun_lite.db"
+    return lab.jobs()
+
+
+def test_run_keeps_its_results_where_the_command_line_does(folder):
     assert run([add(1, 2), 4]) == [3, 4]
-    assert run(ident(1), lab.config, tags=[("a", 1)]) == 1
+    assert statuses_in(folder / ".redun_lite") == {"add": ["DONE"]}
+    assert run(add(1, 2)) == 3
+    assert statuses_in(folder / ".redun_lite") == {"add": ["CACHED"]}
+
+
+def test_run_finds_the_configuration_above(folder, monkeypatch):
+    Config.from_dir(folder / ".redun_lite")
+    (folder / ".redun_lite" / "redun_lite.ini").write_text('[scheduler]\ncontext = {"a": 3}\n')
+    (folder / "below").mkdir()
+    monkeypatch.chdir(folder / "below")
+    assert run(ident(get_context("a"))) == 3
+    assert statuses_in(folder / ".redun_lite") == {"ident": ["DONE"]}
+    assert list((folder / "below").iterdir()) == []
+
+
+@pytest.mark.parametrize("given", [str, Path])
+def test_run_takes_a_configuration_directory_and_makes_it(folder, given):
+    assert run(ident(1), given("own"), tags=[("a", 1)]) == 1
+    assert run(ident(1), config_dir=given("own")) == 1
+    assert statuses_in(folder / "own") == {"ident": ["CACHED"]}
+    assert not (folder / ".redun_lite").exists()
+
+
+def test_run_takes_a_configuration_in_place_of_a_directory(folder, lab):
+    assert run(ident(1), config=lab.config) == 1
     assert lab.jobs() == {"ident": ["DONE"]}
+    assert run(ident(1), config=Config()) == 1
+    assert not (folder / ".redun_lite").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"config_dir": Config()}, "run takes the path of a directory, not <Config of a dict: >; "),
+        ({"config_dir": 3}, "run takes the path of a directory, not 3"),
+        ({"config_dir": "a", "config": Config()}, "run takes a config_dir or a config, not both"),
+        ({"config": {}}, "run takes a Config as config, not {}"),
+    ],
+)
+def test_run_says_what_it_takes(folder, arguments, message):
+    with pytest.raises(UsageError) as caught:
+        run(ident(1), **arguments)
+    assert str(caught.value).startswith(message)
+    assert list(folder.iterdir()) == []
 
 
 # Opening and closing

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, Lab, run_examples
+from support import ROOT, Lab, run, run_examples
 
 import redun_lite.tools
-from redun_lite import ContentDir, ContentFile, Dir, ExecutorError, File, Task, run, task
+from redun_lite import ContentDir, ContentFile, Dir, ExecutorError, File, Task, task
 from redun_lite._errors import ArgumentError
 from redun_lite.tools import copy_dir, copy_file, copy_files, render_template
 
