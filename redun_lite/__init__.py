@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import VERSION as __version__
 
+version = __version__
+
 if TYPE_CHECKING:
     from ._builtins import Thread as Thread
     from ._builtins import apply_tags as apply_tags
@@ -67,9 +69,16 @@ if TYPE_CHECKING:
     from ._file import IDir as IDir
     from ._file import IFile as IFile
     from ._file import IFileSet as IFileSet
+    from ._file import Staging as Staging
+    from ._file import StagingDir as StagingDir
+    from ._file import StagingFile as StagingFile
     from ._fs import FileSystem as FileSystem
+    from ._fs import get_filesystem as get_filesystem
+    from ._fs import glob_file as glob_file
+    from ._fs import register_filesystem as register_filesystem
     from ._handle import Handle as Handle
     from ._handle import merge_handles as merge_handles
+    from ._job import Job as Job
     from ._job import JobInfo as JobInfo
     from ._options import CacheCheckValid as CacheCheckValid
     from ._options import CacheResult as CacheResult
@@ -78,6 +87,7 @@ if TYPE_CHECKING:
     from ._scheduler import Scheduler as Scheduler
     from ._scheduler import get_current_scheduler as get_current_scheduler
     from ._scheduler import run as run
+    from ._scheduler import set_current_scheduler as set_current_scheduler
     from ._script import script as script
     from ._script import shell_quote as shell_quote
     from ._subrun import subrun as subrun
@@ -85,6 +95,7 @@ if TYPE_CHECKING:
     from ._task import QuotedExpression as QuotedExpression
     from ._task import SchedulerTask as SchedulerTask
     from ._task import Task as Task
+    from ._task import TaskRegistry as TaskRegistry
     from ._task import get_current_namespace as get_current_namespace
     from ._task import get_task_registry as get_task_registry
     from ._task import namespace as namespace
@@ -169,13 +180,16 @@ _MODULES = {
         "IDir",
         "IFile",
         "IFileSet",
+        "Staging",
+        "StagingDir",
+        "StagingFile",
     ),
-    "_fs": ("FileSystem",),
+    "_fs": ("FileSystem", "get_filesystem", "glob_file", "register_filesystem"),
     "_handle": ("Handle", "merge_handles"),
-    "_job": ("JobInfo",),
+    "_job": ("Job", "JobInfo"),
     "_options": ("CacheCheckValid", "CacheResult", "CacheScope"),
     "_promise": ("Promise",),
-    "_scheduler": ("Scheduler", "get_current_scheduler", "run"),
+    "_scheduler": ("Scheduler", "get_current_scheduler", "run", "set_current_scheduler"),
     "_script": ("script", "shell_quote"),
     "_subrun": ("subrun",),
     "_task": (
@@ -183,6 +197,7 @@ _MODULES = {
         "QuotedExpression",
         "SchedulerTask",
         "Task",
+        "TaskRegistry",
         "get_current_namespace",
         "get_task_registry",
         "namespace",

@@ -14,7 +14,6 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
 from ._backlog import Backlog
-from ._db import now
 from ._errors import ConfigError, ExecutorError, UsageError, suggest, without_our_frame
 from ._job import current
 from ._timers import now

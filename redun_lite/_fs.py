@@ -923,3 +923,8 @@ def get_filesystem(*, url: str | None = None, proto: str | None = None) -> FileS
     if fs is None:
         fs = _instances.setdefault(fs_class, fs_class())
     return fs
+
+
+def glob_file(pattern: str) -> list[str]:
+    """Return the paths of the files and directories that match a path or URL with `*`, sorted."""
+    return get_filesystem(url=pattern).glob(pattern)

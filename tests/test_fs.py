@@ -27,6 +27,7 @@ from redun_lite._fs import (
     LocalFileSystem,
     get_filesystem,
     get_filesystem_class,
+    glob_file,
     normalize_path,
     register_filesystem,
     set_filesystem_finder,
@@ -924,3 +925,9 @@ def test_jobs_that_write_the_first_files_of_a_folder_at_once_do_not_disturb_each
         for thread in threads:
             thread.join()
     assert errors == []
+
+
+def test_a_pattern_is_looked_for_on_its_file_system(tmp_path, memory):
+    (tmp_path / "a.txt").write_text("a")
+    assert glob_file(str(tmp_path / "*.txt")) == [str(tmp_path / "a.txt")]
+    assert glob_file("memory://*") == memory.glob("memory://*")

@@ -148,6 +148,10 @@ def test_an_error_is_called_as_people_import_it_and_found_there():
             assert type(pickle.loads(pickle.dumps(value("no")))) is value
 
 
+def test_the_version_has_redun_s_name_too():
+    assert redun_lite.version == redun_lite.__version__
+
+
 def test_importing_the_package_imports_none_of_its_rooms():
     script = (
         "import sys, redun_lite; print([m for m in sys.modules if m.startswith('redun_lite.')])"
