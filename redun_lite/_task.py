@@ -251,12 +251,48 @@ class Task(Value, Generic[P, R]):
     def options(self: SomeTask, **options: Any) -> SomeTask:
         """Return the task with other options for the calls that are made through it.
 
-        Options given here win over those of the decorator.  Their values may be expressions.
+        Parameters
+        ----------
+        options
+            Task options by name; they win over those of the decorator.  Values may be expressions.
+
+        Raises
+        ------
+        TaskError
+            A name is that of an option, misspelt, or of what only the decorator can say.
+
+        Examples
+        --------
+        >>> @task(namespace="docs", version="1", memory=4)
+        ... def align(reads):
+        ...     return reads
+        >>> align.options(memory=16, retries=2).get_task_options()
+        {'memory': 16, 'retries': 2}
+        >>> align.options(memory=16)("ACGT")
+        docs.align('ACGT')
         """
         return self._with_call_options(options, ())
 
     def export_options(self: SomeTask, **options: Any) -> SomeTask:
-        """Return the task with options for its calls and for all jobs below them."""
+        """Return the task with options for its calls and for all jobs below them.
+
+        Parameters
+        ----------
+        options
+            Task options by name, as for `Task.options`.
+
+        Examples
+        --------
+        >>> from redun_lite import JobInfo, run, task
+        >>> @task(namespace="docs", version="1")
+        ... def memory_below(job_info=JobInfo()):
+        ...     return job_info.options["memory"]
+        >>> @task(namespace="docs", version="1")
+        ... def main():
+        ...     return memory_below()
+        >>> run(main.export_options(memory=16)())
+        16
+        """
         return self._with_call_options(options, tuple(options))
 
     def update_context(
@@ -732,8 +768,14 @@ def task(func: Callable[..., Any] | None = None, **definition: Any) -> Any:
         Length of the tuple or list that the task returns, so that its calls can be unpacked.
     export_options
         Options that the jobs below inherit.
+    script
+        Whether the function returns a shell script, whose output is the result.
     options
-        Any other task option; values may be expressions.
+        Task options; values may be expressions.  Of the package are, for the cache, `cache`,
+        `cache_scope`, `check_valid`, `config_args` and `allowed_cache_results`; for how a job runs,
+        `executor`, `limits`, `priority`, `retries`, `retry_delay`, `retry_backoff`, `retry_on` and
+        `timeout`; for what is recorded, `tags` and `prov`.  docs/reference/task-options.md tells of
+        each.  Others, such as `memory`, are for executors.
 
     Raises
     ------

@@ -192,6 +192,16 @@ def _call_with_item(a_task: Any, item: Any, index: int) -> Any:
 def flatten(list_of_lists: Iterable[Iterable[T]]) -> list[T]:
     """Put the items of all lists in a list into one list.
 
+    Parameters
+    ----------
+    list_of_lists
+        The lists; any of it may be lazy.
+
+    Returns
+    -------
+    list
+        The items, in order.
+
     Raises
     ------
     ArgumentError
@@ -214,6 +224,23 @@ def flatten(list_of_lists: Iterable[Iterable[T]]) -> list[T]:
 def flat_map(a_task: Any, values: Any) -> list[Any]:
     """Call a task that returns lists with each value of a list, and put the lists into one.
 
+    Parameters
+    ----------
+    a_task
+        The task; it may be lazy.
+    values
+        The list; it may be lazy, or hold lazy values.
+
+    Returns
+    -------
+    list
+        The items of all results, in order.
+
+    Raises
+    ------
+    ArgumentError
+        `a_task` is no task, or `values` or a result no list.
+
     Examples
     --------
     >>> from redun_lite import run, task
@@ -230,7 +257,20 @@ def flat_map(a_task: Any, values: Any) -> list[Any]:
 def zip_(*lists: Iterable[Any]) -> list[tuple[Any, ...]]:
     """Return the list of the tuples of what is at the same place in each list.
 
-    It is as long as the shortest list.
+    Parameters
+    ----------
+    lists
+        The lists; any of them may be lazy.
+
+    Returns
+    -------
+    list of tuple
+        As many as the shortest list has items.
+
+    Raises
+    ------
+    ArgumentError
+        One of them is no list; the message says which.
 
     Examples
     --------
@@ -251,7 +291,17 @@ def compose(
 ) -> PartialTask[R]:
     """Return a task that calls the last of some tasks, and each one before with what came of it.
 
-    `compose(f, g)(x)` is `f(g(x))`.  The last task may take any arguments.
+    `compose(f, g)(x)` is `f(g(x))`.
+
+    Parameters
+    ----------
+    first, others
+        The tasks; they may be lazy.  The last may take any arguments, the others one.
+
+    Returns
+    -------
+    PartialTask
+        The task that calls them.
 
     Raises
     ------
@@ -307,6 +357,11 @@ def _compose_apply(tasks: Any, /, *args: Any, **kwargs: Any) -> Any:
 def identity(x: T) -> T:
     """Return what it is given.
 
+    Parameters
+    ----------
+    x
+        Any value; it may be lazy.
+
     Examples
     --------
     >>> from redun_lite import run
@@ -319,6 +374,13 @@ def identity(x: T) -> T:
 @task(version="1")
 def const(x: T, _: Any) -> T:
     """Return the first argument once the second has been evaluated too.
+
+    Parameters
+    ----------
+    x
+        What is returned.
+    _
+        What is only waited for.  Both may be lazy.
 
     Examples
     --------
@@ -336,7 +398,15 @@ def const(x: T, _: Any) -> T:
 def delay(x: T) -> PartialTask[T]:
     """Return a value or expression in a form that is passed on without being evaluated.
 
-    `force` evaluates it.
+    Parameters
+    ----------
+    x
+        The value or expression.
+
+    Returns
+    -------
+    PartialTask
+        What `force` evaluates.
 
     Examples
     --------
@@ -356,6 +426,16 @@ def delay(x: T) -> PartialTask[T]:
 @scheduler_task(version="1")
 def force(scheduler: Any, parent_job: Any, sexpr: Any, x: PartialTask[T] | Task[[], T]) -> T:
     """Evaluate what `delay` put off, or call any other task that needs no more arguments.
+
+    Parameters
+    ----------
+    x
+        What `delay` gave, or a task; it may be lazy.
+
+    Returns
+    -------
+    Any
+        What it comes to.
 
     Raises
     ------
