@@ -122,6 +122,10 @@ class Dispatcher:
         """Let the engine look around, if it sleeps."""
         self.inbox.put((None, None, None))
 
+    def waiting(self) -> int:
+        """Return how many jobs wait for a worker, as far as executors know."""
+        return sum(executor.waiting() for executor in self._executors.values())
+
     # Starting
 
     def submit(self, job: Job) -> None:

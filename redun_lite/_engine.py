@@ -192,13 +192,14 @@ class Engine:
 
     @property
     def running(self) -> int:
-        """How many jobs are on executors."""
+        """How many jobs executors have, also those that wait for a worker."""
         return self.dispatcher.in_flight
 
     @property
     def counts(self) -> dict[str, int]:
         """How many jobs run, and how many have ended with each status."""
-        return {RUNNING: self.running, **self._ended}
+        running = self.running - self.dispatcher.waiting()
+        return {RUNNING: max(running, 0), **self._ended}
 
     @property
     def elapsed(self) -> float:

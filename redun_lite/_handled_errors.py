@@ -120,7 +120,7 @@ class HandledErrors:
 
         try:
             for inner in topological_order(expr, keys):
-                fields = [map_nested(refer, field) for field in inner._fields()]
+                fields = [map_nested(refer, field) for field in inner._stored()]
                 keys[id(inner)] = (inner, key_of((type(inner).__name__, fields)))
             return digest(b"@catch" + key_of(map_nested(refer, expr)))
         except (HashError, RecursionError):

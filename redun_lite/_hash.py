@@ -893,7 +893,7 @@ def _encode_pandas(parts: Canonicalizer, value: Any) -> bytes:
     head = _tag("pandas", cls.__name__ if is_own else global_name(cls))
     listed = set(getattr(value, "_metadata", ())) - {"name", "_name"}  # Added by subclasses.
     listed.update(name for name in getattr(value, "__dict__", ()) if not name.startswith("_"))
-    added = {name: getattr(value, name, None) for name in sorted(listed)}
+    added: dict[str, Any] = {name: getattr(value, name, None) for name in sorted(listed)}
     if getattr(value, "attrs", None):
         added[".attrs"] = value.attrs
     if added:

@@ -17,7 +17,7 @@ from ._config import Config
 from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
 from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
-from ._record import format_traceback
+from ._record import ORIGIN, format_traceback
 from ._scheduler import Scheduler
 from ._version import VERSION
 from ._workflow import find_task, load_workflow
@@ -323,15 +323,21 @@ def _explain(error: BaseException, reporter: SilentReporter) -> None:
     text = format_traceback(error)
     if isinstance(error, RedunLiteError) and not text.startswith("Traceback"):
         lines = str(error).splitlines() if isinstance(error, ScriptError) else [str(error)]
+        lines += getattr(error, "__notes__", ())
         text = "\n".join(["error: " + one_line(lines[0]), *lines[1:]])
     lines = ["", *text.splitlines()]
     failure = reporter.failure(error)
     if failure is not None:
         width = terminal_width(sys.stderr)
-        chain = [f"  raised in  {reporter.job_id(failure.job):<12}  {failure.call}"]
+        # Inside of a subrun, there are further jobs, which only the error knows.
+        passed = [*getattr(error, ORIGIN, ()), (reporter.job_id(failure.job), failure.call)]
+        chain = [
+            f"  {'called by' if position else 'raised in'}  {job_id:<12}  {call}"
+            for position, (job_id, call) in enumerate(passed)
+        ]
         chain += _callers(failure.job, reporter)
         lines += ["", *(line if width is None else clip(line, width) for line in chain)]
-        lines.append(f"  `log {reporter.job_id(failure.job)}` shows the job")
+        lines.append(f"  `log {passed[0][0]}` shows the job")
     print(printable("\n".join(lines)), file=sys.stderr)
 
 

@@ -198,7 +198,8 @@ class Writer:
         row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
         if row is None:
             values = (task.key, task.fullname, task.version, task.source)
-            row = (connection.execute(INSERT_TASK, values).lastrowid,)
+            inserted: Any = connection.execute(INSERT_TASK, values)
+            row = (inserted.lastrowid,)
         self._tasks[task.key] = row[0]
 
     def _type_id(self, connection: sqlite3.Connection, name: str) -> int:

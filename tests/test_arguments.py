@@ -191,16 +191,17 @@ def test_text_that_does_not_fit_the_type_is_refused(hint, text):
         from_text(hint, text)
 
 
-CONTAINERS = (dict, list, tuple, set, frozenset, type)
-GENERIC_HINTS = [
-    *CONTAINERS,
-    *(getattr(typing, name) for name in typing.__all__),
-    *(getattr(collections.abc, name) for name in collections.abc.__all__),
-    *(getattr(collections, name) for name in collections.__all__),
-]
+GENERIC_HINTS = {
+    **{cls.__name__: cls for cls in (dict, list, tuple, set, frozenset, type)},
+    **{
+        f"{module.__name__}.{name}": getattr(module, name)
+        for module in (typing, collections.abc, collections)
+        for name in module.__all__
+    },
+}
 
 
-@pytest.mark.parametrize("hint", GENERIC_HINTS, ids=str)
+@pytest.mark.parametrize("hint", GENERIC_HINTS.values(), ids=GENERIC_HINTS)
 def test_every_hint_of_the_standard_library_has_a_name_and_takes_or_refuses_text(hint):
     hints = [hint, Optional[Literal["x"]]]
     for make in (lambda h: h[int], lambda h: h[str, int], lambda h: Optional[h], lambda h: list[h]):

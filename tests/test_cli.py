@@ -863,6 +863,37 @@ def test_any_text_can_be_printed_in_any_encoding(project):
     assert "flow.echo(value='\\xfc')" in done.stdout
 
 
+def test_an_error_in_a_subrun_leads_to_the_job_that_raised_it(project):
+    project.write(
+        "inner.py",
+        """
+        from redun_lite import subrun, task
+
+        @task
+        def fit(x):
+            raise ValueError(x)
+
+        @task
+        def fits(n):
+            return [fit(x) for x in range(n)]
+
+        @task
+        def main():
+            return subrun(fits(5), executor="default")
+        """,
+    )
+    assert project("run", "inner.py", "main") == 1
+    raised, *callers = re.findall(r"^  (?:raised in|called by)  (\S+) +(\S+)", project.err, re.M)
+    assert raised[1] == "fit(0)"
+    assert [call.partition("(")[0] for _, call in callers] == [
+        "fits",
+        "redun_lite.subrun_root_task",
+        "main",
+    ]
+    project("log", raised[0])
+    assert "ValueError: 0" in project.out
+
+
 HELD = """
     from redun_lite import task
 

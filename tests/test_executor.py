@@ -14,6 +14,7 @@ from support import InlineExecutor, SteeredExecutor
 from redun_lite import AliasExecutor, Config, Executor, LocalExecutor, Scheduler, task
 from redun_lite._errors import ConfigError, ExecutorError
 from redun_lite._executor import DEFAULT_MAX_WORKERS, ThreadPool, register_executor
+from redun_lite._job import Reporter
 
 redun_namespace = "test_executor"
 
@@ -366,3 +367,27 @@ def test_results_may_be_handed_back_from_any_thread(lab):
 def test_an_executor_without_a_scheduler_says_so():
     with pytest.raises(ExecutorError, match="'own' was not added to a scheduler"):
         InlineExecutor("own").scheduler
+
+
+def test_jobs_that_wait_for_a_worker_are_not_counted_as_running():
+    release = threading.Event()
+
+    @task
+    def hold(n):
+        assert release.wait(60)
+        return n
+
+    class Watching(Reporter):
+        interval = 0.001
+        seen = False
+
+        def tick(self, engine):
+            if engine.running == 3 and engine.counts["RUNNING"] == 1:
+                self.seen = True
+                release.set()
+
+    watching = Watching()
+    executor = LocalExecutor("default", max_workers=1)
+    with Scheduler(executor=executor, reporter=watching) as scheduler:
+        assert scheduler.run([hold(n) for n in range(3)]) == [0, 1, 2]
+    assert watching.seen
