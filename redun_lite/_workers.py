@@ -78,6 +78,9 @@ RECALL_INTERVAL = 0.1
 DEATH_INTERVAL = 0.5
 """Seconds after which a silent worker is looked at, whose death a process that it started hides."""
 
+ORPHAN_INTERVAL = 0.5
+"""Seconds between two looks of a worker at whether its parent is still there."""
+
 RESTART_INTERVAL = 1.0
 """Seconds without another worker after one could not be started: memory or processes ran short."""
 
@@ -548,8 +551,9 @@ def _work(
     for other in inherited:
         other.close()  # Else the pipe would stay open when the parent dies.
     sys.path[:] = path
-    global _board, _parent
-    _board, _parent = board, os.getppid()
+    global _board
+    _board = board
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     outbox = _Outbox(connection)
     try:
         while True:
@@ -571,8 +575,19 @@ def _work(
     os._exit(0)  # The parent's open files and exit handlers are not ours to run.
 
 
+def _end_with_parent(parent: int) -> None:
+    """End this process soon after the one that it works for, also in the middle of a job.
+
+    It asks from time to time, and in two ways: a pipe that would close with that process may be
+    held open by another one that was forked from it, and under "forkserver" it is no parent.
+    """
+    served = multiprocessing.parent_process()
+    while os.getppid() == parent and (served is None or served.is_alive()):
+        time.sleep(ORPHAN_INTERVAL)
+    os._exit(1)
+
+
 _board: Any = None  # In a worker, what it shares with its parent.
-_parent = 0
 
 
 def is_wanted() -> bool:
@@ -580,7 +595,7 @@ def is_wanted() -> bool:
 
     For jobs that last: where this process is no worker, they are.
     """
-    return _board is None or (_board[2] != _board[0] and os.getppid() == _parent)
+    return _board is None or _board[2] != _board[0]
 
 
 def _run_jobs(outbox: _Outbox, board: Any, messages: list[tuple[Any, ...]]) -> None:

@@ -415,6 +415,30 @@ def test_workers_end_when_the_parent_is_killed(tmp_path):
     assert done.stdout.split()
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_end_when_the_parent_is_killed_also_in_the_middle_of_a_job(tmp_path, method):
+    (tmp_path / "flow.py").write_text(
+        "import os, signal, time\n"
+        "from redun_lite import task\n"
+        "@task(executor='workers', namespace='flow')\n"
+        "def forever(parent):\n"
+        "    os.kill(parent, signal.SIGKILL)\n"
+        "    while True:\n"
+        "        time.sleep(1)\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os\n"
+        "from redun_lite import Config, Scheduler\n"
+        "from flow import forever\n"
+        f"workers = {{'type': 'local', 'mode': 'process', 'start_method': {method!r}}}\n"
+        "if __name__ == '__main__':\n"
+        "    Scheduler(Config({'executors.workers': workers})).run(forever(os.getpid()))\n"
+    )
+    done = python(script, check=False)  # As above.
+    assert done.returncode == -signal.SIGKILL
+
+
 def test_a_worker_that_ignores_everything_does_not_keep_the_program_from_ending(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
