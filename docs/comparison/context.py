@@ -111,6 +111,11 @@ def update_keywords():
     return outer.update_context({"a": {"b": 9}}, x=8)()
 
 
+@case("update_context takes its dict by name", config=CONFIG)
+def update_by_name():
+    return outer.update_context(context={"a": {"b": 9}})()
+
+
 @case("Updates add up", config=CONFIG)
 def update_twice():
     return outer.update_context({"a": {"b": 100}}).update_context({"a": {"c": 3}})()

@@ -47,6 +47,12 @@ def job_info(number, info: JobInfo = JobInfo()):
     return sorted(vars(info)) if hasattr(info, "__dict__") else None
 
 
+@case("A function given to the decorator together with options", runs=1)
+def function_and_options():
+    made = task(plain.func, name="made", namespace="elsewhere", memory=7)
+    return [made.fullname, made()]
+
+
 @case("Options at the call win over those of the decorator", runs=1)
 def at_the_call():
     return [plain(1), plain.options(memory=4, colour="red")(2)]

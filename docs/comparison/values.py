@@ -21,6 +21,28 @@ class Record:
     more: object
 
 
+@dataclasses.dataclass
+class Positive:
+    """A dataclass that checks its field."""
+
+    number: int
+
+    def __post_init__(self):
+        if isinstance(self.number, int) and self.number < 1:
+            raise ValueError(self.number)
+
+
+@dataclasses.dataclass
+class Doubled:
+    """A dataclass that derives a field."""
+
+    number: int
+    double: int = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        self.double = self.number * 2
+
+
 class Counter:
     """A class of the user's."""
 
@@ -197,6 +219,36 @@ def known_length():
 @case("An attribute that is not there", runs=1)
 def missing_attribute():
     return identity(Record(1, 2)).missing
+
+
+@case("A dataclass checks what a call comes to", runs=1)
+def dataclass_checks():
+    return Positive(see(0))
+
+
+@case("A dataclass that is fine with what a call comes to", runs=1)
+def dataclass_is_fine():
+    return Positive(see(1))
+
+
+@case(
+    "A dataclass derives a field from a call",
+    runs=1,
+    why="`__post_init__` runs on the expressions, and again on the values.",
+)
+def dataclass_derives():
+    return Doubled(see(1))
+
+
+@case("Methods of a named tuple", runs=1)
+def named_tuple():
+    pair = identity(Pair(1, 2))
+    return [pair._replace(first=3), pair._asdict(), pair._fields]
+
+
+@case("Attributes that are called as those of a call", runs=1)
+def named_as_calls_are():
+    return [type(getattr(see(1), name)).__name__ for name in ("options", "exported", "length")]
 
 
 @case("An item that is not there", runs=1)

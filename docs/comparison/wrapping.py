@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .case import SAID_EARLY, Fact, case, ran
 from .engine import (
+    Promise,
     Task,
     catch,
     get_task_registry,
@@ -236,6 +237,25 @@ def promise_call(scheduler, parent_job, sexpr, value):
 @scheduler_task()
 def fail(scheduler, parent_job, sexpr, ignored):
     raise ValueError
+
+
+@case("Its name, namespace and version in a row")
+def scheduler_task_in_a_row():
+    @scheduler_task("first_of", "elsewhere", "2")
+    def made(scheduler, parent_job, sexpr, values):
+        return scheduler.evaluate(values[0], parent_job).then(resolver=lambda value: [value])
+
+    yield Fact(f"{made.fullname} {made.version}")
+    yield made([see(1), see(2)])
+
+
+@case("It may settle a promise of its own")
+def scheduler_task_settles():
+    @scheduler_task(name="settles", version="1")
+    def settles(scheduler, parent_job, sexpr, value):
+        return Promise(lambda resolve, reject: resolve(value))
+
+    return settles(3)
 
 
 @case("A scheduler task gets its arguments unevaluated, and runs each time")
