@@ -80,6 +80,7 @@ class Scheduler:
         self._repository = backend
         self._owns_repository = backend is None
         self._event_loop: EventLoopThread | None = None
+        self._one_thread = _OneThread()
         self.executors: dict[str, Executor] = {}
         self.add_executor(executor or LocalExecutor("default"), name="default")
         self.add_executor(LocalExecutor("process", mode="process"))
@@ -221,65 +222,68 @@ class Scheduler:
             In a dry run, some job would have run.
         KeyboardInterrupt
             The user pressed Ctrl-C.
+        UsageError
+            It is running another workflow in another thread.
         BaseException
             What a task raised, with the traceback of its own code.
         """
-        identity = _checked_uuid(execution_id)
-        tags = [(key, value) for key, value in tags]
-        context = merged(self.config.context(), context or {})
-        repository = self.backend
-        row_id = 0
-        if not dryrun:
-            shown = format_expr(expr)[:_MAX_SHOWN]
-            argv = exec_argv if exec_argv is not None else ["scheduler.run", shown]
-            parent_job = None if part_of is None else part_of.parent_job
-            row_id = repository.start_execution(identity, argv, now(), parent_job)
-            for key, value in tags:
-                repository.record_tag(identity, key, value)
-        engine = Engine(
-            repository,
-            self.get_executor,
-            self.config.limits,
-            row_id,
-            cache=cache and self.config.scheduler.cache,
-            dryrun=dryrun,
-            overrides=options,
-            context=context,
-            reporter=self.reporter,
-            scheduler=self,
-            execution_uuid=identity,
-            exported=exported,
-            part_of=part_of,
-        )
-        if self.reporter is not None:
-            self.reporter.started(engine, identity)
-        status = FAILED
-        previous = set_current_scheduler(self)
-        outer, _current.engine = get_current_engine(), engine
-        try:
-            with _interrupts(engine):
-                result = engine.run(expr)
-            status = DONE
-            return result
-        except DryRunResult:
-            raise
-        except KeyboardInterrupt:
-            status = CANCELLED
-            raise
-        except BaseException as error:
-            show_remote_traceback(trim_traceback(error))
-            if sys.version_info >= (3, 11):
-                raise
-            raise error  # There, a bare `raise` would bring back the traceback as it was.
-        finally:
-            set_current_scheduler(previous)
-            _current.engine = outer
+        with self._one_thread:
+            identity = _checked_uuid(execution_id)
+            tags = [(key, value) for key, value in tags]
+            context = merged(self.config.context(), context or {})
+            repository = self.backend
+            row_id = 0
+            if not dryrun:
+                shown = format_expr(expr)[:_MAX_SHOWN]
+                argv = exec_argv if exec_argv is not None else ["scheduler.run", shown]
+                parent_job = None if part_of is None else part_of.parent_job
+                row_id = repository.start_execution(identity, argv, now(), parent_job)
+                for key, value in tags:
+                    repository.record_tag(identity, key, value)
+            engine = Engine(
+                repository,
+                self.get_executor,
+                self.config.limits,
+                row_id,
+                cache=cache and self.config.scheduler.cache,
+                dryrun=dryrun,
+                overrides=options,
+                context=context,
+                reporter=self.reporter,
+                scheduler=self,
+                execution_uuid=identity,
+                exported=exported,
+                part_of=part_of,
+            )
+            if self.reporter is not None:
+                self.reporter.started(engine, identity)
+            status = FAILED
+            previous = set_current_scheduler(self)
+            outer, _current.engine = get_current_engine(), engine
             try:
-                if not dryrun:
-                    repository.end_execution(row_id, status)
+                with _interrupts(engine):
+                    result = engine.run(expr)
+                status = DONE
+                return result
+            except DryRunResult:
+                raise
+            except KeyboardInterrupt:
+                status = CANCELLED
+                raise
+            except BaseException as error:
+                show_remote_traceback(trim_traceback(error))
+                if sys.version_info >= (3, 11):
+                    raise
+                raise error  # There, a bare `raise` would bring back the traceback as it was.
             finally:
-                if self.reporter is not None:
-                    self.reporter.ended(engine, status)
+                set_current_scheduler(previous)
+                _current.engine = outer
+                try:
+                    if not dryrun:
+                        repository.end_execution(row_id, status)
+                finally:
+                    if self.reporter is not None:
+                        self.reporter.ended(engine, status)
 
     def evaluate(self, expr: Any, parent_job: Job | None = None) -> Promise[Any]:
         """Return the promise of an expression's value, for scheduler tasks.
@@ -316,6 +320,33 @@ class Scheduler:
     def reject_job(self, job: Job, error: BaseException) -> None:
         """Take the error of a job's function."""
         job.run.complete(job, None, error)
+
+
+class _OneThread:
+    """Entered for each run of a scheduler: lets those of one thread at a time in.
+
+    Runs share what is to be recorded, which belongs to the thread that they are in.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+        self._depth = 0
+
+    def __enter__(self) -> None:
+        thread = threading.get_ident()
+        with self._lock:
+            if self._depth and self._owner != thread:
+                raise UsageError(
+                    "this scheduler is running another workflow in another thread: make a "
+                    "Scheduler for each thread, or call tasks instead of running them in a task"
+                )
+            self._owner = thread
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
 
 
 def _checked_uuid(text: str | None) -> str:

@@ -320,6 +320,32 @@ def test_a_scheduler_runs_in_a_thread_that_is_not_the_main_one(lab):
     assert found == [3]
 
 
+def test_a_scheduler_that_runs_in_one_thread_refuses_to_run_in_another(lab):
+    @task
+    def run_inside(x):
+        with pytest.raises(UsageError, match="running another workflow in another thread"):
+            schedulers[0].run(ident(1))
+        return "refused"
+
+    schedulers = []
+    with lab.scheduler() as scheduler:
+        schedulers.append(scheduler)
+        assert scheduler.run(run_inside(0)) == "refused"
+        assert scheduler.run(ident(2)) == 2
+
+
+def test_a_scheduler_may_run_a_workflow_while_it_runs_one_in_the_same_thread(lab):
+    @task
+    def run_inside(x):
+        return schedulers[0].run(ident(x)) + 1
+
+    schedulers = []
+    with lab.scheduler(InlineExecutor("default")) as scheduler:
+        schedulers.append(scheduler)
+        assert scheduler.run([run_inside(1), run_inside(2)]) == [2, 3]
+    lab.audit()
+
+
 # Reporters
 
 
