@@ -332,6 +332,12 @@ class SubrunSettings(Value):
         }
         return {name: value for name, value in made_of.items() if value}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if value}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({**vars(SubrunSettings()), **state})
+
     def get_hash(self, data: bytes | None = None) -> str:
         return key_of((self.type_name, self._recorded())).hex()
 
