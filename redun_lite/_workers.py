@@ -17,7 +17,9 @@ if it has no importable name.
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
+import multiprocessing.util
 import os
 import pickle
 import signal
@@ -50,6 +52,7 @@ from ._record import (
     title_of,
     trim_traceback,
 )
+from ._shell import GRACE
 from ._task import get_task_registry
 from ._timers import now
 
@@ -83,6 +86,8 @@ ORPHAN_INTERVAL = 0.5
 
 RESTART_INTERVAL = 1.0
 """Seconds without another worker after one could not be started: memory or processes ran short."""
+
+_PREFIX = "redun_lite-"  # Of the names of processes.
 
 # What a worker answers about a job.
 _RESULT, _ERROR, _UNKNOWN, _SKIPPED, _BEGUN = range(5)
@@ -525,6 +530,24 @@ def _check_is_known(result: Any) -> None:
     for expr in topological_order(result):
         if isinstance(expr, TaskExpression) and registry.get(expr.task_name) is None:
             raise UnknownTask(f"there is no task {expr.task_name} here")
+
+
+def _end_busy() -> None:
+    """End the workers that are still busy when this process ends, also those that ignore SIGTERM.
+
+    `multiprocessing` would wait for them.
+    """
+    busy = [child for child in multiprocessing.active_children() if child.name.startswith(_PREFIX)]
+    for process in busy:
+        process.terminate()
+    deadline = time.monotonic() + GRACE
+    for process in busy:
+        process.join(max(deadline - time.monotonic(), 0))
+        if process.is_alive():
+            process.kill()
+
+
+atexit.register(_end_busy)  # Called before what `multiprocessing` has registered, on import.
 
 
 def _describe_death(exitcode: int | None) -> str:

@@ -914,10 +914,10 @@ HELD = """
 """
 
 
-@pytest.fixture
-def held(project):
+@pytest.fixture(params=[HELD])
+def held(project, request):
     """Start a workflow whose job has begun and ends when something is written to `go`."""
-    project.write("held.py", HELD)
+    project.write("held.py", request.param)
     for name in ("started", "go"):
         os.mkfifo(project.folder / name)
     process = start(project.folder, "run", "held.py", "main")
@@ -948,6 +948,22 @@ def test_ctrl_c_lets_the_running_job_end_and_records_it(project, held):
     assert "after" not in dict(ended)
 
 
+IGNORING = HELD.replace(
+    """
+    @task
+    def hold():
+""",
+    """
+    import signal
+
+    @task(executor="process")
+    def hold():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+""",
+)
+
+
+@pytest.mark.parametrize("held", [HELD, IGNORING], ids=["thread", "process"], indirect=True)
 def test_a_second_ctrl_c_does_not_wait(project, held):
     held.send_signal(signal.SIGINT)
     for line in held.stderr:
