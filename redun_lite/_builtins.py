@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast, overload
 
-from ._errors import TaskError, unpicklable
+from ._errors import TaskError
 from ._expr import (
     Expression,
     SchedulerExpression,
-    dumps_expr,
     expressions_in,
     format_expr,
     key_of_expr,
@@ -22,7 +21,7 @@ from ._hash import key_of
 from ._job import Job
 from ._options import CacheScope, TaskOptions, parse_tags
 from ._promise import Promise
-from ._record import message_of
+from ._record import storable_error
 from ._scheduler import Scheduler, get_current_engine
 from ._task import PartialTask, QuotedExpression, Task, quote, scheduler_task, task
 from ._value import Value, fill_in, map_nested
@@ -171,7 +170,9 @@ def catch(
         for classes, recover in zip(pairs[::2], pairs[1::2]):
             _check_handler("catch", classes, recover)
             if isinstance(error, classes):
-                recovery = scheduler.evaluate(recover(_storable(error)), parent_job)
+                recovery = scheduler.evaluate(
+                    recover(storable_error(error, keyed=True)), parent_job
+                )
                 return recovery.then(
                     lambda value: succeeded(error, value), lambda other: failed(error, other)
                 )
@@ -186,16 +187,6 @@ def catch(
         return _rejected(other)
 
     return scheduler.evaluate(expr, inside).then(None, handle)
-
-
-def _storable(error: BaseException) -> BaseException:
-    """Return an error as a task can be given it: in words if it cannot be stored."""
-    try:
-        key_of_expr(error)
-        dumps_expr(error)
-    except Exception:
-        return unpicklable(type(error).__qualname__, message_of(error))
-    return error
 
 
 def _check_handler(name: str, classes: Any, recover: Any) -> None:
@@ -259,7 +250,7 @@ def catch_all(
         promise = promises.get(id(leaf))
         if promise is None:
             return leaf
-        return promise.value if promise.error is None else _storable(promise.error)
+        return promise.value if promise.error is None else storable_error(promise.error, keyed=True)
 
     def finish(_: Any) -> Any:
         errors = [promise.error for promise in promises.values() if promise.error is not None]

@@ -21,6 +21,7 @@ from ._expr import dumps_expr, loads_expr
 from ._job import RUNNING, Job, Notice, Reporter, Run, Stage
 from ._limits import Limits
 from ._options import TaskOptions
+from ._record import title_of
 from ._recorder import Recorder
 from ._timers import Timers, now
 
@@ -234,8 +235,9 @@ class Dispatcher:
         job.stage = _PAUSED
         self.leave(job)
         limit = f"{options.timeout:g} s"
+        title = title_of(job.task_name, job.args)
         self._end_attempt(
-            job, TaskTimeout(f"{job.task_name} took longer than its timeout of {limit}: {fate}")
+            job, TaskTimeout(f"{title} took longer than its timeout of {limit}: {fate}")
         )
 
     # Attempts

@@ -35,6 +35,7 @@ from ._errors import (
     RedunLiteError,
     TaskError,
     add_note,
+    without_our_frame,
 )
 from ._executor import Executor
 from ._expr import (
@@ -440,7 +441,7 @@ class Engine:
                 args, kwargs = self._substitute((expr.args, expr.kwargs), node.parent)
                 value = OPERATORS[expr.func_name](*args, **kwargs)
             except Exception as error:
-                node.reject(_at_place(error, node))
+                node.reject(_at_place(without_our_frame(error), node))
             else:
                 self._settle_as(node, value)
         elif isinstance(expr, SchedulerExpression):
@@ -455,7 +456,7 @@ class Engine:
             self.note_use(node.parent, task.code)
             outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
         except Exception as error:
-            node.reject(_at_place(error, node))
+            node.reject(_at_place(without_our_frame(error), node))
             return
         if isinstance(outcome, Promise):
             node.sources_in = [outcome]
@@ -475,7 +476,8 @@ class Engine:
             return
         frames = error.__traceback__
         if frames is not None and is_engine_file(frames.tb_frame.f_code.co_filename):
-            _at_place(error, node)  # The task's own, raised in a callback.
+            # The task's own, raised in a callback.
+            _at_place(without_our_frame(error), node)
         node.reject(error)
 
     def note_use(self, job: Job | None, code: TaskCode) -> None:
@@ -503,7 +505,7 @@ class Engine:
         try:
             value = self._substitute(node.whole, node.parent)
         except Exception as error:
-            node.reject(_at_place(error, node))
+            node.reject(_at_place(without_our_frame(error), node))
         else:
             node.fulfil(value)
 
@@ -955,8 +957,6 @@ class _Outcome:
 
 def _at_place(error: BaseException, node: Evaluation) -> BaseException:
     """Return an error from evaluating what is no job, with a note that says where it was."""
-    if error.__traceback__ is not None:  # Without the engine's own frame, which caught it.
-        error.__traceback__ = error.__traceback__.tb_next
     shown = format_expr(node.whole if isinstance(node, NestedEvaluation) else node.expr)
     if len(shown) > _MAX_SHOWN_EXPR:
         shown = shown[:_MAX_SHOWN_EXPR] + "…"

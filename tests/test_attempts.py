@@ -974,7 +974,7 @@ class OpensGate(Reporter):
         self.count = count
 
     def tick(self, engine: Any) -> None:
-        if engine.counts["RUNNING"] == self.count:
+        if engine.running == self.count:
             note(self.gate)
 
 

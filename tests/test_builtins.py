@@ -433,22 +433,38 @@ def test_what_ends_a_program_is_caught_where_it_is_asked_for(lab, raised):
         lab.run(catch(leave(), Exception, stay))
 
 
-def test_an_error_that_cannot_be_stored_reaches_the_handler_in_words(lab):
-    class Locked(ValueError):
-        def __init__(self):
-            super().__init__("locked")
-            self.lock = threading.Lock()
+class Locked(ValueError):
+    def __init__(self, url):
+        super().__init__(f"{url} is locked")
+        self.url = url
+        self.lock = threading.Lock()
+
+
+@task(version="1")
+def lock(url):
+    raise Locked(url)
+
+
+@task(version="1")
+def url_of(error):
+    return error.url
+
+
+@pytest.mark.parametrize("executor", ["default", "process"])
+def test_an_error_that_cannot_be_stored_as_a_whole_reaches_its_handler_all_the_same(lab, executor):
+    call = lock.options(executor=executor)("here")
+    assert lab.run(catch(call, Locked, url_of)) == "here"
+
+
+def test_an_error_of_a_class_that_cannot_be_found_reaches_the_handler_in_words(lab):
+    class Local(Locked):
+        pass
 
     @task(version="1")
-    def lock():
-        raise Locked
+    def lock_locally():
+        raise Local("here")
 
-    @task(version="1")
-    def main():
-        return catch(lock(), ValueError, explain)
-
-    shown = lab.run(main())
-    assert "Locked: locked" in shown
+    assert "Local: here is locked" in lab.run(catch(lock_locally(), ValueError, explain))
 
 
 # What catch replays
