@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import atexit
 import multiprocessing
-import multiprocessing.util
 import os
 import pickle
 import signal
@@ -547,7 +546,7 @@ def _end_busy() -> None:
             process.kill()
 
 
-atexit.register(_end_busy)  # Called before what `multiprocessing` has registered, on import.
+atexit.register(_end_busy)  # Called before what `multiprocessing.connection` has registered.
 
 
 def _describe_death(exitcode: int | None) -> str:
