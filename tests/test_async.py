@@ -201,15 +201,28 @@ def test_gather_can_return_the_errors():
 
 
 def test_an_error_in_gather_is_raised_and_the_others_are_recorded(lab):
+    begun = threading.Semaphore(0)
+
+    @task(version="1")
+    def other(x):
+        begun.release()
+        return x
+
+    @task(version="1")
+    def fail_last():
+        for _ in range(2):
+            assert begun.acquire(timeout=60)
+        raise ValueError("failed")
+
     @task(version="1")
     async def main():
         try:
-            return await asyncio.gather(fail(), add(1, 2), add(3, 4))
+            return await asyncio.gather(fail_last(), other(1), other(2))
         except ValueError as error:
             return str(error)
 
     assert lab.run(main()) == "failed"
-    assert lab.jobs() == {"main": ["DONE"], "fail": ["FAILED"], "add": ["DONE", "DONE"]}
+    assert lab.jobs() == {"main": ["DONE"], "fail_last": ["FAILED"], "other": ["DONE", "DONE"]}
 
 
 def test_wait_for_gives_a_value_in_time():

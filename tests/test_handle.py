@@ -336,9 +336,9 @@ def test_a_fork_needs_a_text():
 def test_what_cannot_be_merged_is_named(lab):
     a, b = TypedHandle("a"), TypedHandle("b")
     for handles, message in (
-        ([], r"^merge_handles: expected a list of handles, not \[\]$"),
+        ([], r"^merge_handles: expected a list of handles, not \[\]\n"),
         (a, "^merge_handles: expected a list of handles, not TypedHandle"),
-        ([a, 1], "^merge_handles: expected handles, not 1$"),
+        ([a, 1], "^merge_handles: expected handles, not 1\n"),
         ([a, b], r"a, hash=\w+\) and TypedHandle\(.*b, hash=\w+\) stand for two things"),
         ([a, Handle("a", namespace="test_handle")], "stand for two things"),
     ):
