@@ -906,7 +906,15 @@ def test_a_repository_in_memory_holds_the_same(lab):
         scheduler.run(main())
         audit(repository._reader)
         lab.run(main())
-        for table in ("value", "call", "argument", "upstream", "call_child", "job", "task"):
-            count = f"SELECT count(*) FROM {table}"
+        kept = [
+            f"SELECT count(*) FROM {table}"
+            for table in ("call", "argument", "upstream", "call_child", "job", "task")
+        ]
+        # A job that took its time may have left behind that it had not ended.
+        kept.append(
+            "SELECT count(*) FROM value JOIN value_type ON value_type.id = type_id "
+            "WHERE name <> 'redun_lite.ErrorValue'"
+        )
+        for count in kept:
             assert repository._reader.execute(count).fetchall()[0][0] == lab.query(count)[0]
     repository.close()
