@@ -6,7 +6,7 @@ wants them.  Nothing here waits, and nothing decides.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ._db import Repository
@@ -218,6 +218,10 @@ class Recorder:
         if not has_provenance(job):
             self._note_unrecorded(job.task)
         elif not self._dryrun:
+            try:
+                arguments: Sequence[ValueRecord] = job.records or self.argument_records(job)
+            except HashError:
+                arguments = ()  # The job has an error already, which says more.
             self.repository.record_call(
                 CallRecord(
                     node,
@@ -225,7 +229,7 @@ class Recorder:
                     single,
                     record,
                     job.names,
-                    job.records or self.argument_records(job),
+                    arguments,
                     self._upstream_calls(job),
                     calls,
                     job.started,
