@@ -268,10 +268,12 @@ class Recorder:
             return
         assert job.task is not None and job.key is not None
         single = self._single_record(job) if has_returned else None
+        if job.early is not None and single is None:
+            return  # It is recorded, as far as it can be.
         self._take_early(job)
         task_set = self._leaf_set(job.task)
         # Of this job alone, since it is forgotten when this job ends.
-        name = f"@unfinished {self._execution_uuid} {job.number} {has_returned}"
+        name = f"@unfinished {self._execution_uuid} {job.number} {single is not None}"
         node = CallNode(job.key, _outcome(digest(name.encode()), [], task_set), task_set)
         job.early = CallRecord(
             node,

@@ -38,6 +38,7 @@ from redun_lite._errors import (
     TaskTimeout,
 )
 from redun_lite._executor import AliasExecutor
+from redun_lite._job import Reporter
 from redun_lite._record import format_traceback, is_engine_file
 
 redun_namespace = "test_async"
@@ -999,6 +1000,31 @@ def test_a_coroutine_that_awaits_more_while_it_is_cancelled_is_cancelled_again(l
         lab.run(stubborn(), executor)
     assert "not reached" not in log.take()
     assert lab.jobs()["stubborn"] == ["CANCELLED"]
+
+
+def test_a_coroutine_whose_task_is_cut_off_keeps_its_record(lab):
+    executor = SteeredExecutor("steered")
+
+    @task(version="1")
+    async def lazy():
+        return ident.options(executor="steered")("first")
+
+    class Steering(Reporter):
+        """Ends one job after the other, once what `lazy` has returned is recorded."""
+
+        interval = 0.001
+
+        def tick(self, engine):
+            recorded = lab.query("SELECT fullname FROM call JOIN task ON task.id = task_id")
+            if executor.held and "test_async.lazy" in recorded:
+                executor.finish(executor.held[0])
+
+    failing = fail.options(executor="steered")()
+    with pytest.raises(ValueError, match="failed"):
+        lab.run([lazy(), failing], executor, reporter=Steering())
+    assert lab.jobs()["lazy"] == ["CANCELLED"]
+    calls = "SELECT count(*) FROM call JOIN job ON job.call_id = call.id WHERE status = 'CANCELLED'"
+    assert lab.query(calls) == [1]
 
 
 def test_a_coroutine_that_takes_too_long_is_cancelled(lab, log):
