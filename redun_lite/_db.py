@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._handle_states import are_valid, would_invalidate
+from ._plugins import database_source
 from ._provenance import (
     AttemptRecord,
     Batch,
@@ -25,13 +26,14 @@ from ._provenance import (
     TaskSet,
     ValueRecord,
 )
-from ._sqlite import MEMORY, Explaining, connect, create, migrate, select_in, storable
+from ._sqlite import MEMORY, source_at, storable
 from ._task import TaskCode
 from ._timers import now
 from ._writer import WriteBehind, Writer
 
 if TYPE_CHECKING:
     from ._config import Config
+    from ._database import Source
     from ._handle import HandleChange
 
 FLUSH_INTERVAL = 0.25
@@ -49,7 +51,7 @@ SELECT_CALLS = """
 SELECT call.key, call.id, call.outcome, call.computed, call.task_set_id, call.single_id,
     call.result_id, value.digest, value_type.name, value.data
 FROM call JOIN value ON value.id = call.single_id JOIN value_type ON value_type.id = value.type_id
-WHERE call.key IN ({keys})
+WHERE call.key IN ({ids})
 """
 SELECT_VALUE = """
 SELECT value.digest, value_type.name, value.data
@@ -69,34 +71,31 @@ class Repository:
 
     Parameters
     ----------
-    path
-        Path of the SQLite file, which is made if it does not exist, or ":memory:".
+    where
+        Where its database is; or the path of a SQLite file, which is made if it does not exist, or
+        ":memory:".
     """
 
     @classmethod
     def from_config(cls, config: Config) -> Repository:
-        """Open the repository that `[backend] db_uri` names.
+        """Open the repository that `[backend] db_uri` names."""
+        return cls(database_source(config))
 
-        This is what makes a class a backend: the scheduler calls it on the class that an entry
-        point in `redun_lite.backends` gives for the scheme of the URI.
-        """
-        return cls(config.db_path())
-
-    def __init__(self, path: str = MEMORY) -> None:
-        self.path = path
-        self._explaining = Explaining(path)
-        if path != MEMORY:
-            create(path)
-        self._reader = connect(path)
+    def __init__(self, where: str | Source = MEMORY) -> None:
+        source = source_at(where)
+        self.source = source
+        self.address = source.address
+        source.create()
+        self.database = source.connect()
         self._writer: Writer | WriteBehind
         try:
-            migrate(self._reader, path)
-            if path == MEMORY:
-                self._writer = Writer(self._reader, path)
+            source.migrate(self.database)
+            if source.is_in_memory:
+                self._writer = Writer(self.database)
             else:
-                self._writer = WriteBehind(Writer(connect(path), path))
+                self._writer = WriteBehind(Writer(source.connect()))
         except BaseException:
-            self._reader.close()
+            self.database.close()
             raise
         self._is_closed = False
         self._batch = Batch()
@@ -115,17 +114,15 @@ class Repository:
             self.sync()
         finally:
             self._writer.close()
-            self._reader.close()
+            self.database.close()
 
     # Looking up
 
     def look_up(self, keys: list[bytes]) -> dict[bytes, list[CachedCall]]:
         """Return the calls recorded under each key, the latest first; failed ones left out."""
         found: dict[bytes, list[CachedCall]] = {}
-        with self._explaining:
-            for rows in select_in(self._reader, SELECT_CALLS, keys):
-                for key, *call in rows:
-                    found.setdefault(key, []).append(CachedCall(*call))
+        for key, *call in self.database.rows_in(SELECT_CALLS, keys):
+            found.setdefault(key, []).append(CachedCall(*call))
         for calls in found.values():
             if len(calls) > 1:
                 calls.sort(key=lambda call: (call.computed, call.id), reverse=True)
@@ -133,36 +130,31 @@ class Repository:
 
     def look_up_value(self, value_id: int) -> tuple[bytes, str, bytes]:
         """Return digest, type name and data of a value."""
-        row: tuple[bytes, str, bytes] = self._rows(SELECT_VALUE, value_id)[0]
+        row: tuple[bytes, str, bytes] = self.database.rows(SELECT_VALUE, value_id)[0]
         return row
 
     def look_up_task_set(self, task_set_id: int) -> TaskSet:
         """Return a recorded set of tasks."""
         known = self._task_sets_by_id.get(task_set_id)
         if known is None:
-            rows = self._rows(SELECT_TASK_SET, task_set_id)
+            rows = self.database.rows(SELECT_TASK_SET, task_set_id)
             known = self.task_set(frozenset(key for (key,) in rows))
             self._task_sets_by_id[task_set_id] = known
         return known
 
     def has_handled(self) -> bool:
         """Say whether any error is recorded that was handled."""
-        return bool(self._rows(SELECT_ANY_HANDLED)[0][0])
+        return bool(self.database.rows(SELECT_ANY_HANDLED)[0][0])
 
     def look_up_handled(self, place: bytes) -> list[tuple[bytes, bytes]]:
         """Return call keys and pickled exceptions that were handled at a place."""
-        return self._rows(SELECT_HANDLED, place)
+        return self.database.rows(SELECT_HANDLED, place)
 
     def are_states_valid(self, states: Sequence[str]) -> bool:
         """Say whether all states of handles are known, and those of calls among them valid."""
         if self._are_handles_pending:
             self.sync()
-        with self._explaining:
-            return are_valid(self._reader, states)
-
-    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
-        with self._explaining:
-            return self._reader.execute(sql, parameters).fetchall()
+        return are_valid(self.database, states)
 
     # Recording
 
@@ -204,7 +196,7 @@ class Repository:
 
     def find_execution(self, uuid: str) -> int | None:
         """Return the id of an execution, or None if it is not recorded here."""
-        rows = self._rows(EXECUTION_BY_UUID, uuid)
+        rows = self.database.rows(EXECUTION_BY_UUID, uuid)
         return rows[0][0] if rows else None
 
     def end_execution(self, execution_id: int, status: str) -> None:
@@ -242,8 +234,7 @@ class Repository:
         With `at_once`, it is committed on return if it makes any state invalid.  In any case it is
         soon, so that other processes see it in the order in which it happens.
         """
-        with self._explaining:
-            wait = at_once and would_invalidate(self._reader, change)
+        wait = at_once and would_invalidate(self.database, change)
         self._batch.handles.append(change)
         self._are_handles_pending = True
         if wait:

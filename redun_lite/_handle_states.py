@@ -14,16 +14,16 @@ another merge of the same branches is invalidated too.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ._database import Database
     from ._handle import HandleChange
 
 _BELOW = """
 WITH RECURSIVE above (id) AS (
-    SELECT id FROM handle_state WHERE digest = :origin
+    SELECT id FROM handle_state WHERE digest = ?
     UNION
     SELECT parent_id
     FROM above
@@ -31,7 +31,7 @@ WITH RECURSIVE above (id) AS (
         JOIN handle_edge ON handle_edge.child_id = above.id
     WHERE valid IS NULL
 ), origin (id) AS (
-    SELECT id FROM handle_state WHERE digest = :origin
+    SELECT id FROM handle_state WHERE digest = ?
     UNION
     SELECT parent_id
     FROM above
@@ -45,19 +45,21 @@ WITH RECURSIVE above (id) AS (
     FROM below
         JOIN handle_state ON handle_state.id = below.id
         JOIN handle_edge ON handle_edge.parent_id = below.id
-    WHERE valid IS NULL OR (valid AND execution_id IS NOT :execution)
+    WHERE valid IS NULL OR (valid = 1 AND coalesce(execution_id, 0) <> ?)
 )
 """
-_VALID_BELOW = "valid AND execution_id IS NOT :execution AND id IN (SELECT id FROM below)"
+_VALID_BELOW = "valid = 1 AND coalesce(execution_id, 0) <> ? AND id IN (SELECT id FROM below)"
 UPDATE_BELOW = f"{_BELOW} UPDATE handle_state SET valid = 0 WHERE {_VALID_BELOW}"
-SELECT_BELOW = f"{_BELOW} SELECT EXISTS (SELECT 1 FROM handle_state WHERE {_VALID_BELOW})"
+SELECT_BELOW = f"{_BELOW} SELECT 1 FROM handle_state WHERE {_VALID_BELOW} LIMIT 1"
 INSERT_STATE = """
-INSERT OR IGNORE INTO handle_state (digest, fullname, kind, valid) VALUES (?, ?, ?, ?)
+INSERT INTO handle_state (digest, fullname, kind, valid) VALUES (?, ?, ?, ?)
+ON CONFLICT DO NOTHING
 """
 INSERT_EDGE = """
-INSERT OR IGNORE INTO handle_edge (parent_id, child_id)
+INSERT INTO handle_edge (parent_id, child_id)
 SELECT parent.id, child.id FROM handle_state AS parent, handle_state AS child
 WHERE parent.digest = ? AND child.digest = ?
+ON CONFLICT DO NOTHING
 """
 UPDATE_CONFIRMED = "UPDATE handle_state SET execution_id = ? WHERE digest = ?"
 UPDATE_MADE = "UPDATE handle_state SET valid = 1, execution_id = ? WHERE digest = ?"
@@ -71,43 +73,47 @@ WITH RECURSIVE above (id, valid) AS (
         JOIN handle_state ON handle_state.id = handle_edge.parent_id
     WHERE above.valid IS NULL
 )
-SELECT count(*) > 0 AND ifnull(min(valid), 1) FROM above
+SELECT count(*), coalesce(min(valid), 1) FROM above
 """
 
 
-def write_change(connection: sqlite3.Connection, change: HandleChange) -> None:
+def write_change(database: Database, change: HandleChange) -> None:
     """Record what a job has done, or is about to do, to what handles stand for."""
+    execute = database.execute
     execution = change.execution
     named = {state for _, state, _, _ in change.steps}
     for kind, state, fullname, parents in change.steps:
         for parent in parents:
             if parent not in named:  # A call gave it: here, else nobody knows if it is valid.
-                connection.execute(INSERT_STATE, (bytes.fromhex(parent), fullname, "call", 0))
-        connection.execute(INSERT_STATE, (bytes.fromhex(state), fullname, kind, None))
+                execute(INSERT_STATE, bytes.fromhex(parent), fullname, "call", 0)
+        execute(INSERT_STATE, bytes.fromhex(state), fullname, kind, None)
         for parent in parents:
-            connection.execute(INSERT_EDGE, (bytes.fromhex(parent), bytes.fromhex(state)))
+            execute(INSERT_EDGE, bytes.fromhex(parent), bytes.fromhex(state))
     for state in change.confirmed:
-        connection.execute(UPDATE_CONFIRMED, (execution, bytes.fromhex(state)))
+        execute(UPDATE_CONFIRMED, execution, bytes.fromhex(state))
     for state in change.origins:
-        connection.execute(UPDATE_BELOW, _origin(state, execution))
+        execute(UPDATE_BELOW, *_origin(state, execution))
     for state in change.made:
-        connection.execute(UPDATE_MADE, (execution, bytes.fromhex(state)))
+        execute(UPDATE_MADE, execution, bytes.fromhex(state))
 
 
-def would_invalidate(connection: sqlite3.Connection, change: HandleChange) -> bool:
+def would_invalidate(database: Database, change: HandleChange) -> bool:
     """Say whether a change invalidates any state."""
     return any(
-        connection.execute(SELECT_BELOW, _origin(state, change.execution)).fetchone()[0]
-        for state in change.origins
+        database.rows(SELECT_BELOW, *_origin(state, change.execution)) for state in change.origins
     )
 
 
-def are_valid(connection: sqlite3.Connection, states: Sequence[str]) -> bool:
+def are_valid(database: Database, states: Sequence[str]) -> bool:
     """Say whether all states are known, and the states of calls that they stand for are valid."""
-    return all(
-        connection.execute(SELECT_ABOVE, (bytes.fromhex(state),)).fetchone()[0] for state in states
-    )
+    for state in states:
+        ((known, valid),) = database.rows(SELECT_ABOVE, bytes.fromhex(state))
+        if not (known and valid):
+            return False
+    return True
 
 
-def _origin(state: str, execution: int) -> dict[str, bytes | int]:
-    return {"origin": bytes.fromhex(state), "execution": execution}
+def _origin(state: str, execution: int) -> tuple[bytes, bytes, int, int]:
+    """Return the parameters of `_BELOW` and `_VALID_BELOW`."""
+    origin = bytes.fromhex(state)
+    return origin, origin, execution, execution

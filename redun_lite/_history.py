@@ -17,19 +17,20 @@ import json
 import os
 import re
 import socket
-import sqlite3
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from . import _sqlite
+from ._database import ALL
 from ._display import KILLED, format_job_id
 from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
 from ._schema import JOB_NUMBER_BITS, VERSION
+from ._sqlite import source_at
 from ._timers import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from ._database import Database, Source
     from ._db import Repository
 
 HEARTBEAT_TIMEOUT = 60.0
@@ -252,16 +253,16 @@ SELECT id FROM above WHERE level > 0 ORDER BY level
 SIBLINGS = (
     SELECT_JOB
     + """
-WHERE job.id BETWEEN :first AND :last AND job.parent_id IS :parent AND job.task_id = :task
-ORDER BY job.id LIMIT :limit
+WHERE job.id BETWEEN ? AND ? AND coalesce(job.parent_id, 0) = ? AND job.task_id = ?
+ORDER BY job.id LIMIT ?
 """
 )
 SIBLINGS_OF_STATUS = (
     SELECT_JOB
     + """
-WHERE job.id BETWEEN :first AND :last AND job.parent_id IS :parent AND job.task_id = :task
-    AND job.status = :status
-ORDER BY job.id LIMIT :limit
+WHERE job.id BETWEEN ? AND ? AND coalesce(job.parent_id, 0) = ? AND job.task_id = ?
+    AND job.status = ?
+ORDER BY job.id LIMIT ?
 """
 )
 GROUPS_OF_EXECUTION = """
@@ -277,7 +278,7 @@ GROUP BY parent_id, task_id, status
 GROUPS_AT_TOP = """
 SELECT parent_id, task_id, status, count(*), min(id), max(id)
 FROM job WHERE id BETWEEN ? AND ? AND parent_id IS NULL
-GROUP BY task_id, status
+GROUP BY parent_id, task_id, status
 """
 
 SELECT_TASK = "SELECT id, digest, fullname, version, source FROM task "
@@ -350,26 +351,32 @@ GROUP BY task.fullname, job.status
 # Opening
 
 
-def open_history(path: str) -> History | None:
+def open_history(where: str | Source) -> History | None:
     """Open a repository to read it; None if nothing was ever recorded there.
+
+    Parameters
+    ----------
+    where
+        Where its database is; or the path of a SQLite file.
 
     Raises
     ------
     RepositoryError
-        The file is no repository, or one of a newer version.
+        It is no repository, or one of a newer version.
     """
-    if path == _sqlite.MEMORY or not os.path.exists(path):
+    source = source_at(where)
+    if not source.exists():
         return None
-    connection = _sqlite.connect(path, read_only=True)
+    database = source.connect(read_only=True)
     try:
-        version = _sqlite.check_version(connection, path)
+        version = source.version(database)
     except BaseException:
-        connection.close()
+        database.close()
         raise
     if version == 0:
-        connection.close()
+        database.close()
         return None
-    return History(connection, path, version)
+    return History(database, version)
 
 
 class History:
@@ -377,32 +384,30 @@ class History:
 
     Parameters
     ----------
-    connection
+    database
         A connection to its database.
-    path
-        The database's path, for messages.
     version
         Its schema version.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str, version: int) -> None:
-        self._connection = connection
+    def __init__(self, database: Database, version: int) -> None:
+        self.database = database
         self._alive: dict[int, bool] = {}
         self._task_names: dict[int, str] = {}
         self._uuids: dict[int, str] = {}
         self._has_parts = version >= _FIRST_WITH_PARTS
-        self.path = path
+        self.address = database.address
         self.version = version
 
     @classmethod
     def of(cls, repository: Repository) -> History:
         """Return what a repository that is open has recorded, over its own connection."""
         repository.sync()
-        return cls(repository._reader, repository.path, VERSION)
+        return cls(repository.database, VERSION)
 
     def close(self) -> None:
         """Close the database."""
-        self._connection.close()
+        self.database.close()
 
     def __enter__(self) -> History:
         return self
@@ -418,7 +423,7 @@ class History:
 
     def count_executions(self) -> int:
         """Return how many executions there are, those that are parts left out."""
-        count: int = self._rows(self._with_parent(COUNT_EXECUTIONS))[0][0]
+        count: int = self.database.rows(self._with_parent(COUNT_EXECUTIONS))[0][0]
         return count
 
     def job_counts(self) -> dict[tuple[str, str], int]:
@@ -426,7 +431,7 @@ class History:
 
         Those of executions that are part of it count as well.
         """
-        rows = self._rows(self._with_parent(COUNT_JOBS))
+        rows = self.database.rows(self._with_parent(COUNT_JOBS))
         return {(fullname, status): count for fullname, status, count in rows}
 
     def execution(self, execution_id: int) -> ExecutionRow:
@@ -437,7 +442,7 @@ class History:
     def parts(self, execution_id: int) -> dict[int, list[int]]:
         """Return the executions that are parts of one, of those too, by the job they belong to."""
         by_parent: dict[int, list[tuple[int, int]]] = {}
-        for part_id, job_id in self._rows(PARTS) if self._has_parts else ():
+        for part_id, job_id in self.database.rows(PARTS) if self._has_parts else ():
             by_parent.setdefault(job_id >> JOB_NUMBER_BITS, []).append((part_id, job_id))
         found: dict[int, list[int]] = {}
         waiting = [execution_id]
@@ -448,7 +453,7 @@ class History:
         return found
 
     def _executions(self, sql: str, *parameters: Any) -> list[ExecutionRow]:
-        rows = self._rows(self._with_parent(sql), *parameters)
+        rows = self.database.rows(self._with_parent(sql), *parameters)
         return [self._execution(row) for row in rows]
 
     def _with_parent(self, sql: str) -> str:
@@ -500,11 +505,11 @@ class History:
         above: list[int] = []
         job_id: int | None = job.id
         while job_id is not None:
-            found = [row_id for (row_id,) in self._rows(ANCESTORS, job_id)]
+            found = [row_id for (row_id,) in self.database.rows(ANCESTORS, job_id)]
             above += found
             first = found[-1] if found else job_id
             job_id = self.execution(first >> JOB_NUMBER_BITS).parent_job_id
-            if job_id is not None and (job_id > first or not self._rows(JOB_BY_ID, job_id)):
+            if job_id is not None and (job_id > first or not self.database.rows(JOB_BY_ID, job_id)):
                 break  # A job that runs is not recorded at once.
             above += [] if job_id is None else [job_id]
         return above
@@ -515,7 +520,9 @@ class History:
             return []
         return [
             AttemptRow(number, started, ended, None if value[0] is None else ValueRow(*value))
-            for number, started, ended, *value in self._rows(ATTEMPTS, MAX_LINE_SIZE, job.id)
+            for number, started, ended, *value in self.database.rows(
+                ATTEMPTS, MAX_LINE_SIZE, job.id
+            )
         ]
 
     def job_id(self, job: JobRow) -> str:
@@ -569,7 +576,9 @@ class History:
         at_top: dict[int, list[int]] = {}
         parts = self.parts(execution.id)
         for execution_id in [execution.id, *(part for group in parts.values() for part in group)]:
-            for job_id, parent_id in self._iterate(PARENTS_OF_JOBS, _job_ids(execution_id)):
+            for job_id, parent_id in self.database.iterate(
+                PARENTS_OF_JOBS, *_job_ids(execution_id)
+            ):
                 if parent_id is None:
                     at_top.setdefault(execution_id, []).append(job_id)
                 else:
@@ -589,31 +598,31 @@ class History:
                 block = []
 
     def _jobs_by_id(self, job_ids: list[int]) -> Iterator[JobRow]:
-        return map(self._job, self._rows_in(JOBS_BY_ID, job_ids))
+        return map(self._job, self.database.rows_in(JOBS_BY_ID, job_ids))
 
     def children(self, job: JobRow) -> list[TreeEntry]:
         """Return the jobs that one led to directly, equal siblings folded."""
         _, last = _job_ids(job.execution_id)
         found = self._siblings(list(self._groups(GROUPS_OF_PARENT, job.id, last, job.id)), 0)
-        for (part,) in self._rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
+        for (part,) in self.database.rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
             found += self._siblings(list(self._groups(GROUPS_AT_TOP, *_job_ids(part))), 0)
         return found
 
     def all_children(self, job: JobRow) -> Iterator[TreeEntry]:
         """Yield the jobs that one led to directly, each one by one."""
         _, last = _job_ids(job.execution_id)
-        found = self._rows(CHILDREN, job.id, last, job.id)
-        for (part,) in self._rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
-            found += self._rows(AT_TOP, *_job_ids(part))
+        found = self.database.rows(CHILDREN, job.id, last, job.id)
+        for (part,) in self.database.rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
+            found += self.database.rows(AT_TOP, *_job_ids(part))
         return (TreeEntry(0, child) for child in self._jobs_by_id([row_id for (row_id,) in found]))
 
     def jobs_of_task(self, fullname: str, limit: int | None) -> Iterator[TreeEntry]:
         """Yield the latest jobs of a task, in whatever version, the last one first."""
-        rows = self._iterate(JOBS_OF_TASK, (fullname, _or_all(limit)))
+        rows = self.database.iterate(JOBS_OF_TASK, fullname, _or_all(limit))
         return (TreeEntry(0, self._job(row)) for row in rows)
 
     def _groups(self, sql: str, *parameters: Any) -> Iterator[SiblingGroup]:
-        for row in self._iterate(sql, parameters):
+        for row in self.database.iterate(sql, *parameters):
             group = SiblingGroup(*row)
             if group.status == RUNNING:
                 status = self._status(RUNNING, group.first_id >> JOB_NUMBER_BITS)
@@ -628,30 +637,30 @@ class History:
         entries: list[TreeEntry] = []
         for equal in by_task.values():
             if sum(group.jobs for group in equal) <= _MAX_SIBLINGS:
-                jobs = self._members(equal, SIBLINGS, _MAX_SIBLINGS)
+                jobs = self._members(equal, _MAX_SIBLINGS)
                 entries += [TreeEntry(depth, job) for job in jobs]
                 continue
             counts = {group.status: group.jobs for group in equal}
             for group in equal:
                 if group.status not in (DONE, CACHED):
-                    jobs = self._members([group], SIBLINGS_OF_STATUS, _MAX_EXCEPTIONS)
+                    jobs = self._members([group], _MAX_EXCEPTIONS, group.status)
                     entries += [TreeEntry(depth, job) for job in jobs]
                     counts[group.status] -= len(jobs)
-            (first,) = self._members(equal, SIBLINGS, 1)
+            (first,) = self._members(equal, 1)
             entries.append(TreeEntry(depth, first, {k: n for k, n in counts.items() if n}))
         return sorted(entries, key=lambda entry: (entry.job.id, entry.counts is None))
 
-    def _members(self, groups: list[SiblingGroup], sql: str, limit: int) -> list[JobRow]:
-        status = groups[0].status
-        parameters = {
-            "first": min(group.first_id for group in groups),
-            "last": max(group.last_id for group in groups),
-            "parent": groups[0].parent_id,
-            "task": groups[0].task_id,
-            "status": RUNNING if status == KILLED else status,
-            "limit": limit,
-        }
-        return [self._job(row) for row in self._iterate(sql, parameters)]
+    def _members(self, groups: list[SiblingGroup], limit: int, status: str = "") -> list[JobRow]:
+        """Return the first jobs of groups that have one parent and one task; of one status only."""
+        first = min(group.first_id for group in groups)
+        last = max(group.last_id for group in groups)
+        which = (first, last, groups[0].parent_id or 0, groups[0].task_id)
+        if status:
+            recorded = RUNNING if status == KILLED else status
+            rows = self.database.rows(SIBLINGS_OF_STATUS, *which, recorded, limit)
+        else:
+            rows = self.database.rows(SIBLINGS, *which, limit)
+        return [self._job(row) for row in rows]
 
     # Calls, values, tasks, tags
 
@@ -661,12 +670,12 @@ class History:
 
     def calls_with_result(self, value: ValueRow, limit: int | None) -> list[CallRow]:
         """Return some of the calls that a value is the result of, or all."""
-        rows = self._rows(CALLS_WITH_RESULT, value.id, _or_all(limit))
+        rows = self.database.rows(CALLS_WITH_RESULT, value.id, _or_all(limit))
         return [CallRow(*row) for row in rows]
 
     def calls_with_argument(self, value: ValueRow, limit: int | None) -> list[CallRow]:
         """Return some of the calls that a value is an argument of, or all."""
-        rows = self._rows(CALLS_WITH_ARGUMENT, value.id, _or_all(limit))
+        rows = self.database.rows(CALLS_WITH_ARGUMENT, value.id, _or_all(limit))
         return [CallRow(*row) for row in rows]
 
     def arguments(
@@ -674,7 +683,7 @@ class History:
     ) -> dict[int, list[ArgumentRow]]:
         """Return the arguments of calls, by the calls' row ids."""
         found: dict[int, list[ArgumentRow]] = {call_id: [] for call_id in call_ids}
-        for call_id, name, *value in self._rows_in(ARGUMENTS, list(found), max_size):
+        for call_id, name, *value in self.database.rows_in(ARGUMENTS, list(found), max_size):
             found[call_id].append(ArgumentRow(call_id, name, ValueRow(*value)))
         return found
 
@@ -682,12 +691,12 @@ class History:
         self, call_ids: Iterable[int], max_size: int = MAX_LINE_SIZE
     ) -> dict[int, ValueRow]:
         """Return what calls came to, or their errors, by the calls' row ids."""
-        rows = self._rows_in(RESULTS, list(call_ids), max_size)
+        rows = self.database.rows_in(RESULTS, list(call_ids), max_size)
         return {call_id: ValueRow(*value) for call_id, *value in rows}
 
     def script_result(self, call: CallRow) -> ValueRow | None:
         """Return the `ScriptResult` that a call's script ended with, if there is one."""
-        for _, *value in self._rows_in(SCRIPT_RESULTS, [call.id], MAX_VALUE_SIZE):
+        for _, *value in self.database.rows_in(SCRIPT_RESULTS, [call.id], MAX_VALUE_SIZE):
             return ValueRow(*value)
         return None
 
@@ -708,7 +717,7 @@ class History:
     def tags(self, entities: Iterable[str]) -> dict[str, list[tuple[str, Any]]]:
         """Return keys and values of the tags of executions, jobs, tasks or values, by their ids."""
         found: dict[str, list[tuple[str, Any]]] = {entity: [] for entity in entities}
-        for entity, key, value in self._rows_in(TAGS, list(found)):
+        for entity, key, value in self.database.rows_in(TAGS, list(found)):
             found[entity].append((key, _parsed(value)))
         return found
 
@@ -732,14 +741,14 @@ class History:
         if text == "-":
             latest = self.executions(1)
             if not latest:
-                raise UsageError(f"{self.path} has no executions yet")
+                raise UsageError(f"{self.address} has no executions yet")
             return latest[0]
         found = self._candidates(text)
         if len(found) == 1:
             return found[0]
         if not found:
             raise UsageError(
-                f"no execution, job, call, value or task {text!r} in {self.path}"
+                f"no execution, job, call, value or task {text!r} in {self.address}"
                 + self._likely_names(text)
             )
         digits = max(len(text) + 4, 12)
@@ -749,16 +758,18 @@ class History:
 
     def _likely_names(self, text: str) -> str:
         """Return the end of a line about an id that is not there: a task it could have meant."""
-        names = [name for (name,) in self._rows(TASK_NAMES)]
+        names = [name for (name,) in self.database.rows(TASK_NAMES)]
         likely = suggest(text, names if "." in text else [n.rpartition(".")[2] for n in names])
         return f": {likely}" if likely.startswith("did you mean") else ""
 
     def _tasks_named(self, text: str) -> list[Found]:
         """Return the task of a full name, else those of a bare name, each as it was last."""
-        found = self._rows(TASKS_BY_NAME, text)
+        found = self.database.rows(TASKS_BY_NAME, text)
         if not found:
-            names = [name for (name,) in self._rows(TASK_NAMES) if name.endswith(f".{text}")]
-            found = [row for name in names for row in self._rows(TASKS_BY_NAME, name)]
+            names = [
+                name for (name,) in self.database.rows(TASK_NAMES) if name.endswith(f".{text}")
+            ]
+            found = [row for name in names for row in self.database.rows(TASKS_BY_NAME, name)]
         return [*map(TaskRow._make, found)]
 
     def _candidates(self, text: str) -> list[Found]:
@@ -775,19 +786,19 @@ class History:
         if _HEX.fullmatch(text):
             key = text[:40]
             bounds = (bytes.fromhex(f"{key:0<40}"), bytes.fromhex(f"{key:f<40}"))
-            calls = map(CallRow._make, self._rows(CALLS_BY_PREFIX, *bounds, limit))
+            calls = map(CallRow._make, self.database.rows(CALLS_BY_PREFIX, *bounds, limit))
             found += [call for call in calls if call.digest.hex().startswith(text)]
             if len(text) <= 40:
-                values = self._rows(VALUES_BY_PREFIX, MAX_VALUE_SIZE, *bounds, limit)
+                values = self.database.rows(VALUES_BY_PREFIX, MAX_VALUE_SIZE, *bounds, limit)
                 found += map(ValueRow._make, values)
-                found += map(TaskRow._make, self._rows(TASKS_BY_PREFIX, *bounds, limit))
+                found += map(TaskRow._make, self.database.rows(TASKS_BY_PREFIX, *bounds, limit))
         return found
 
     def _jobs(self, uuid_prefix: str, number: int) -> list[Found]:
         bounds = (uuid_prefix, uuid_prefix)
         executions = self._executions(EXECUTIONS_BY_PREFIX, *bounds, _MAX_CANDIDATES)
         ids = [(execution.id << JOB_NUMBER_BITS) + number for execution in executions]
-        return [self._job(row) for job_id in ids for row in self._rows(JOB_BY_ID, job_id)]
+        return [self._job(row) for job_id in ids for row in self.database.rows(JOB_BY_ID, job_id)]
 
     def _describe(self, record: Found, digits: int) -> str:
         """Return what a record is, with an id that `find` understands."""
@@ -805,31 +816,15 @@ class History:
     def count_rows(self) -> dict[str, int]:
         """Return how many records of each kind there are."""
         tables = ("execution", "job", "call", "value", "task", "file", "tag")
-        return {table: self._rows(COUNT_ROWS.format(table=table))[0][0] for table in tables}
+        return {table: self.database.rows(COUNT_ROWS.format(table=table))[0][0] for table in tables}
 
     def _row(self, kind: str, sql: str, *parameters: Any) -> Any:
-        rows = self._rows(sql, *parameters)
+        rows = self.database.rows(sql, *parameters)
         if not rows:
             raise RepositoryError(
-                f"{self.path}: {kind} {parameters[-1]} is referred to but missing"
+                f"{self.address}: {kind} {parameters[-1]} is referred to but missing"
             )
         return rows[0]
-
-    def _rows(self, sql: str, *parameters: Any) -> list[Any]:
-        return list(self._iterate(sql, parameters))
-
-    def _iterate(self, sql: str, parameters: Any) -> Iterator[Any]:
-        try:
-            yield from self._connection.execute(sql, parameters)
-        except sqlite3.Error as error:
-            raise _sqlite.explain(error, self.path) from None
-
-    def _rows_in(self, sql: str, ids: list[Any], *parameters: Any) -> Iterator[Any]:
-        """Run a query with `IN ({ids})`, in blocks."""
-        for start in range(0, len(ids), _MAX_VARIABLES):
-            block = ids[start : start + _MAX_VARIABLES]
-            marks = ",".join("?" * len(block))
-            yield from self._rows(sql.format(ids=marks), *parameters, *block)
 
 
 def _job_ids(execution_id: int) -> tuple[int, int]:
@@ -839,7 +834,7 @@ def _job_ids(execution_id: int) -> tuple[int, int]:
 
 
 def _or_all(limit: int | None) -> int:
-    return -1 if limit is None else limit  # As SQLite has it.
+    return ALL if limit is None else limit
 
 
 def _parsed(text: str) -> Any:

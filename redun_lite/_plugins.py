@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
     from ._config import Config, ExecutorConfig
+    from ._database import Source
 
 EXECUTORS = "redun_lite.executors"
 FILESYSTEMS = "redun_lite.filesystems"
@@ -44,7 +45,7 @@ _BUILT_IN = {
         "https": "._fs:HTTPFileSystem",
     },
     BACKENDS: {
-        "sqlite": "._db:Repository",
+        "sqlite": "._sqlite:SqliteFile",
     },
 }
 
@@ -80,10 +81,10 @@ def filesystem_class(scheme: str) -> type[Any]:
         raise FileSystemError(f"{scheme}://: {error}") from error.__cause__
 
 
-def backend_class(config: Config) -> type[Any]:
-    """Return the class of database that `[backend] db_uri` names.
+def database_source(config: Config) -> Source:
+    """Return where the database is that `[backend] db_uri` names.
 
-    It has the methods of `Repository`; `from_config(config)` makes an instance.
+    The scheme of the URI names a class, whose `from_config(config)` makes the instance.
 
     Raises
     ------
@@ -91,9 +92,11 @@ def backend_class(config: Config) -> type[Any]:
         No such kind of database is known.
     """
     try:
-        return _named(BACKENDS, "kind of database", config.db_scheme())
+        kind = _named(BACKENDS, "kind of database", config.db_scheme())
     except UsageError as error:
         raise config.error(str(error), "backend", "db_uri") from error.__cause__
+    source: Source = kind.from_config(config)
+    return source
 
 
 def class_at(path: str) -> type[Any]:

@@ -25,7 +25,7 @@ from ._fs import set_filesystem_finder
 from ._handle import set_state_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._merged import merged
-from ._plugins import backend_class, filesystem_class
+from ._plugins import filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 from ._recorder import PartOf
 from ._timers import now
@@ -95,7 +95,7 @@ class Scheduler:
     def backend(self) -> Repository:
         """The repository that the configuration names, opened when it is first needed."""
         if self._repository is None:
-            self._repository = backend_class(self.config).from_config(self.config)
+            self._repository = Repository.from_config(self.config)
         return self._repository
 
     def load(self) -> Scheduler:

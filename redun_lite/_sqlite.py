@@ -13,19 +13,24 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _schema
+from ._database import Row, Rows, blocks_of, marks
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
+
+if TYPE_CHECKING:
+    from ._config import Config
+    from ._database import Database, Source
 
 MEMORY = ":memory:"
 
 BUSY_TIMEOUT = 120.0
 """Seconds to wait for another process that is writing."""
 
-_LOOKUP_SIZE = 512
 _MAX_VARIABLES = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
 _PRAGMAS = (
@@ -34,8 +39,6 @@ _PRAGMAS = (
     "PRAGMA cache_size = -131072",
     "PRAGMA temp_store = MEMORY",
 )
-
-Rows = Sequence[tuple[Any, ...]]
 
 
 def storable(text: str) -> str:
@@ -50,6 +53,48 @@ def storable(text: str) -> str:
 
 
 # Opening
+
+
+class SqliteFile:
+    """Where a SQLite database is.
+
+    Parameters
+    ----------
+    path
+        Its path, or ":memory:", where each connection is a database of its own.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.address = path
+        self.is_in_memory = path == MEMORY
+
+    @classmethod
+    def from_config(cls, config: Config) -> SqliteFile:
+        """Return what `[backend] db_uri` names."""
+        return cls(config.db_path())
+
+    def exists(self) -> bool:
+        return not self.is_in_memory and os.path.exists(self.address)
+
+    def create(self) -> None:
+        if not self.is_in_memory:
+            create(self.address)
+
+    def connect(self, read_only: bool = False) -> SqliteDatabase:
+        return SqliteDatabase(connect(self.address, read_only), self.address)
+
+    def version(self, database: Database) -> int:
+        assert isinstance(database, SqliteDatabase)
+        return check_version(database.connection, self.address)
+
+    def migrate(self, database: Database) -> None:
+        assert isinstance(database, SqliteDatabase)
+        migrate(database.connection, self.address)
+
+
+def source_at(where: str | Source) -> Source:
+    """Return where a database is, if that is not a `Source` already; a text is a path."""
+    return SqliteFile(where) if isinstance(where, str) else where
 
 
 def connect(path: str, read_only: bool = False) -> sqlite3.Connection:
@@ -126,20 +171,6 @@ def explain(error: sqlite3.Error, path: str) -> RepositoryError:
     if "unable to open" in text:
         return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
     return RepositoryError(f"{path}: {text}")
-
-
-class Explaining:
-    """Raises what SQLite's errors mean for the database at a path, in their place."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise explain(error, self._path) from None
 
 
 def _why_not_openable(path: str) -> str:
@@ -282,66 +313,106 @@ def _switch_to_wal(connection: sqlite3.Connection) -> None:
             time.sleep(0.01)
 
 
-# Statements over many rows
-
-
-def select_in(
-    connection: sqlite3.Connection, sql: str, keys: Sequence[bytes]
-) -> Iterator[list[Any]]:
-    """Run a query with `IN ({keys})` over any number of keys, in blocks of one size or two."""
-    for start in range(0, len(keys), _LOOKUP_SIZE):
-        block = keys[start : start + _LOOKUP_SIZE]
-        # A few sizes only, so that few statements have to be prepared; the last key fills up.
-        size = next(size for size in (1, 8, 64, _LOOKUP_SIZE) if size >= len(block))
-        marks = ",".join("?" * size)
-        parameters = [*block, *[block[-1]] * (size - len(block))]
-        yield connection.execute(sql.format(keys=marks), parameters).fetchall()
-
-
-def insert(connection: sqlite3.Connection, sql: str, rows: Rows) -> None:
-    """Insert rows."""
-    for _ in insert_blocks(connection, sql, rows):
-        pass
-
-
-def insert_new(
-    connection: sqlite3.Connection, insert: str, unique: str, select: str, rows: Rows
-) -> Iterator[tuple[Any, ...]]:
-    """Insert the rows that are not there yet; yield the identity and the id of some others.
-
-    Most rows are new, so they are not looked for before: only where a block inserts fewer rows than
-    it has are those selected that were there.  These come with their ids last; among them may be
-    rows that have just been inserted.
+class SqliteDatabase:
+    """One connection to a SQLite database.
 
     Parameters
     ----------
-    unique
-        The columns that identify a row.
-    select
-        A query for identities and ids by the second column of the rows.
+    connection
+        The connection, which commits each statement by itself.
+    path
+        The database's path.
     """
-    conflict = f"ON CONFLICT ({unique}) DO NOTHING"
-    for block, inserted in insert_blocks(connection, insert, rows, conflict):
-        if inserted < len(block):
-            for found in select_in(connection, select, [row[1] for row in block]):
-                yield from found
 
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
+        self.connection = connection
+        self.address = path
+        self._whereabouts = Whereabouts(path)
 
-def insert_blocks(
-    connection: sqlite3.Connection, sql: str, rows: Rows, conflict: str = ""
-) -> Iterator[tuple[Rows, int]]:
-    """Insert rows, many in one step (see the top of this file); yield them, and how many it did."""
-    if not rows:
-        return
-    width = len(rows[0])
-    row = f"({','.join('?' * width)})"
-    start = 0
-    for size in (512, 64, 8, 1):
-        if size * width > _MAX_VARIABLES:
-            continue
-        statement = f"{sql} VALUES {','.join([row] * size)} {conflict}"
-        while len(rows) - start >= size:
-            block = rows[start : start + size]
-            done = connection.execute(statement, tuple(chain.from_iterable(block)))
-            yield block, done.rowcount
-            start += size
+    def rows(self, sql: str, *parameters: Any) -> list[Any]:
+        try:
+            return self.connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+
+    def iterate(self, sql: str, *parameters: Any) -> Iterator[Any]:
+        try:
+            yield from self.connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+
+    def rows_in(self, sql: str, ids: Sequence[Any], *parameters: Any) -> Iterator[Any]:
+        for block in blocks_of(ids):
+            yield from self.rows(sql.format(ids=marks(len(block))), *parameters, *block)
+
+    def execute(self, sql: str, *parameters: Any) -> int:
+        try:
+            self._check()
+            return self.connection.execute(sql, parameters).rowcount
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+
+    def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
+        try:
+            self._check()
+            self.connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+
+    def insert(self, sql: str, rows: Rows, conflict: str = "") -> None:
+        for _ in self._insert_blocks(sql, rows, conflict):
+            pass
+
+    def insert_new(
+        self, sql: str, unique: str, select: str, rows: Rows
+    ) -> Iterator[tuple[Any, ...]]:
+        conflict = f"ON CONFLICT ({unique}) DO NOTHING"
+        for block, inserted in self._insert_blocks(sql, rows, conflict):
+            if inserted < len(block):
+                yield from self.rows_in(select, [row[1] for row in block])
+
+    def _insert_blocks(self, sql: str, rows: Rows, conflict: str) -> Iterator[tuple[Rows, int]]:
+        """Insert rows, many in one step; yield them, and how many it did."""
+        if not rows:
+            return
+        width = len(rows[0])
+        row = f"({marks(width)})"
+        start = 0
+        for size in (512, 64, 8, 1):
+            if size * width > _MAX_VARIABLES:
+                continue
+            statement = f"{sql} VALUES {','.join([row] * size)} {conflict}"
+            while len(rows) - start >= size:
+                block = rows[start : start + size]
+                yield block, self.execute(statement, *chain.from_iterable(block))
+                start += size
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self.execute("BEGIN IMMEDIATE")
+        with self._ending("COMMIT"):
+            yield
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self.rows("BEGIN")
+        with self._ending("ROLLBACK"):
+            yield
+
+    @contextmanager
+    def _ending(self, how: str) -> Iterator[None]:
+        """End a transaction so, or roll it back if anything goes wrong."""
+        try:
+            yield
+            self.rows(how)
+        except BaseException:
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
+
+    def _check(self) -> None:
+        if not self.connection.in_transaction:
+            self._whereabouts.check()
+
+    def close(self) -> None:
+        self.connection.close()

@@ -37,7 +37,7 @@ from ._record import ORIGIN, title_of
 from ._recorder import PartOf
 from ._scheduler import Scheduler
 from ._schema import JOB_NUMBER_BITS
-from ._sqlite import MEMORY
+from ._sqlite import MEMORY, SqliteFile
 from ._task import (
     PartialTask,
     QuotedExpression,
@@ -246,10 +246,12 @@ def _config_of(scheduler: Scheduler) -> Sections:
     """Return the configuration by which another scheduler has the same repository."""
     config = scheduler.config
     sections = config.get_config_dict()
-    path = getattr(scheduler.backend, "path", None)
-    if path is not None and config.db_scheme() == "sqlite" and path != config.db_path():
-        uri = "sqlite://" if path == MEMORY else f"sqlite:///{os.path.abspath(path)}"
-        sections["backend"] = {**sections.get("backend", {}), "db_uri": uri}
+    source = getattr(scheduler.backend, "source", None)
+    if isinstance(source, SqliteFile) and config.db_scheme() == "sqlite":
+        path = source.address
+        if path != config.db_path():
+            uri = "sqlite://" if path == MEMORY else f"sqlite:///{os.path.abspath(path)}"
+            sections["backend"] = {**sections.get("backend", {}), "db_uri": uri}
     return sections
 
 

@@ -10,18 +10,20 @@ order of their digests.
 from __future__ import annotations
 
 import queue
-import sqlite3
 import threading
 import time
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._errors import RepositoryError
 from ._handle_states import write_change
 from ._provenance import Batch, CallRecord, TaskSet, ValueRecord
-from ._sqlite import Whereabouts, explain, insert, insert_new, storable
+from ._sqlite import storable
 from ._task import Task, TaskCode
 from ._timers import now
+
+if TYPE_CHECKING:
+    from ._database import Database
 
 MAX_BACKLOG = 12
 """Batches that may wait for the writer before the engine waits for it."""
@@ -33,22 +35,32 @@ HEARTBEAT_INTERVAL = 10.0
 # Statements
 
 COUNT_MEMBERS = "SELECT count(*) FROM task_set_member WHERE task_set_id = ?"
-SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({keys})"
-SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({keys})"
+SELECT_VALUE_IDS = "SELECT digest, id FROM value WHERE digest IN ({ids})"
+SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({ids})"
 INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
-INSERT_SUBVALUE = "INSERT OR IGNORE INTO subvalue (parent_id, child_id)"
-INSERT_FILE = "INSERT OR IGNORE INTO file (value_id, path)"
+INSERT_SUBVALUE = "INSERT INTO subvalue (parent_id, child_id)"
+INSERT_FILE = "INSERT INTO file (value_id, path)"
 INSERT_CALL = """INSERT INTO call
     (id, key, outcome, task_id, single_id, result_id, task_set_id, computed)"""
 INSERT_ARGUMENT = "INSERT INTO argument (call_id, position, name, value_id)"
-INSERT_UPSTREAM = "INSERT OR IGNORE INTO upstream (call_id, position, upstream_id)"
+INSERT_UPSTREAM = "INSERT INTO upstream (call_id, position, upstream_id)"
 INSERT_CHILD = "INSERT INTO call_child (call_id, position, child_id)"
-INSERT_JOB = """INSERT OR REPLACE INTO job
-    (id, parent_id, task_id, call_id, status, started, ended)"""
-INSERT_ATTEMPT = "INSERT OR REPLACE INTO attempt (job_id, number, started, ended, error_id)"
-INSERT_HANDLED = "INSERT OR REPLACE INTO handled (place, key, error)"
-INSERT_TAG = "INSERT OR IGNORE INTO tag (entity, key, value)"
+INSERT_JOB = "INSERT INTO job (id, parent_id, task_id, call_id, status, started, ended)"
+INSERT_ATTEMPT = "INSERT INTO attempt (job_id, number, started, ended, error_id)"
+INSERT_HANDLED = "INSERT INTO handled (place, key, error)"
+INSERT_TAG = "INSERT INTO tag (entity, key, value)"
 INSERT_TASK = "INSERT INTO task (digest, fullname, version, source) VALUES (?, ?, ?, ?)"
+INSERT_TYPE = "INSERT INTO value_type (name) VALUES (?) ON CONFLICT DO NOTHING"
+INSERT_TASK_SET = "INSERT INTO task_set (digest) VALUES (?) ON CONFLICT DO NOTHING"
+INSERT_MEMBER = """
+INSERT INTO task_set_member (task_set_id, task_id) SELECT ?, id FROM task WHERE digest = ?
+ON CONFLICT DO NOTHING
+"""
+SELECT_TASK_ID = "SELECT id FROM task WHERE digest = ?"
+SELECT_TYPE_ID = "SELECT id FROM value_type WHERE name = ?"
+SELECT_TASK_SET_ID = "SELECT id FROM task_set WHERE digest = ?"
+SELECT_EXECUTION_ID = "SELECT id FROM execution WHERE uuid = ?"
+SELECT_LAST_ID = "SELECT coalesce(max(id), 0) FROM {table}"
 DELETE_CALL = "DELETE FROM call WHERE id = ? AND key = ? AND outcome = ?"
 DELETE_CALL_PARTS = (
     "DELETE FROM upstream WHERE call_id = ?",
@@ -56,11 +68,19 @@ DELETE_CALL_PARTS = (
 )
 INSERT_EXECUTION = """
 INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat, parent_job_id)
-VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?)
+VALUES (?, ?, ?, 'RUNNING', ?, ?, ?, ?) ON CONFLICT (uuid) DO NOTHING
 """
 UPDATE_EXECUTION = "UPDATE execution SET status = ?, ended = ?, heartbeat = ? WHERE id = ?"
 UPDATE_HEARTBEAT = "UPDATE execution SET heartbeat = ? WHERE id = ?"
-UPDATE_COMPUTED = "UPDATE call SET computed = max(computed, ?) WHERE id = ?"
+UPDATE_COMPUTED = "UPDATE call SET computed = ? WHERE id = ? AND computed < ?"
+
+IGNORE = "ON CONFLICT DO NOTHING"
+REPLACE_JOB = """ON CONFLICT (id) DO UPDATE SET parent_id = excluded.parent_id,
+    task_id = excluded.task_id, call_id = excluded.call_id, status = excluded.status,
+    started = excluded.started, ended = excluded.ended"""
+REPLACE_ATTEMPT = """ON CONFLICT (job_id, number) DO UPDATE SET started = excluded.started,
+    ended = excluded.ended, error_id = excluded.error_id"""
+REPLACE_HANDLED = "ON CONFLICT (place, key) DO UPDATE SET error = excluded.error"
 
 
 # Writing
@@ -74,10 +94,8 @@ class Writer:
 
     Parameters
     ----------
-    connection
-        A connection to the database, which is the writer's from here on.
-    path
-        The database's path, for messages.
+    database
+        A connection to it, which is the writer's from here on.
 
     Attributes
     ----------
@@ -85,27 +103,21 @@ class Writer:
         Row ids of the executions that go on.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
-        self._connection = connection
-        self._whereabouts = Whereabouts(path)
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._tasks: dict[bytes, int] = {}
         self._types: dict[str, int] = {}
-        self.path = path
+        self.address = database.address
         self.running: set[int] = set()
 
     def start_execution(self, row: tuple[Any, ...]) -> int:
         """Insert an execution at once; return its row id."""
-        self._whereabouts.check()
-        try:
-            execution_id = self._connection.execute(INSERT_EXECUTION, row).lastrowid
-        except sqlite3.IntegrityError:
+        if not self._database.execute(INSERT_EXECUTION, *row):
             raise RepositoryError(
-                f"{self.path}: there is an execution {row[0]} already; leave out the id, or "
+                f"{self.address}: there is an execution {row[0]} already; leave out the id, or "
                 "give one that was not used before"
-            ) from None
-        except sqlite3.Error as error:
-            raise explain(error, self.path) from None
-        assert execution_id is not None
+            )
+        execution_id: int = self._database.rows(SELECT_EXECUTION_ID, row[0])[0][0]
         self.running.add(execution_id)
         return execution_id
 
@@ -118,36 +130,22 @@ class Writer:
 
     def close(self) -> None:
         """Write what was submitted, and close the database."""
-        self._connection.close()
+        self._database.close()
 
     def write(self, batches: list[Batch]) -> None:
         """Write batches, in one transaction."""
-        self._whereabouts.check()
-        connection = self._connection
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                for batch in batches:
-                    self._write_batch(connection, batch)
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            raise explain(error, self.path) from None
+        with self._database.transaction():
+            for batch in batches:
+                self._write_batch(batch)
 
     def beat(self) -> None:
         """Give a sign of life of the executions that go on."""
-        self._whereabouts.check()
         moment = now()
-        try:
-            for execution_id in self.running.copy():
-                self._connection.execute(UPDATE_HEARTBEAT, (moment, execution_id))
-        except sqlite3.Error as error:
-            raise explain(error, self.path) from None
+        for execution_id in self.running.copy():
+            self._database.execute(UPDATE_HEARTBEAT, moment, execution_id)
 
-    def _write_batch(self, connection: sqlite3.Connection, batch: Batch) -> None:
+    def _write_batch(self, batch: Batch) -> None:
+        database = self._database
         calls = batch.calls
         tasks = self._tasks
         # All tasks before the first set of tasks, which may be written for a call above theirs.
@@ -155,9 +153,9 @@ class Writer:
         used += [job.task for job in batch.jobs]
         for task in used + batch.tasks:
             if task.key not in tasks:
-                self._write_task(connection, task)
+                self._write_task(task)
         for change in batch.handles:
-            write_change(connection, change)
+            write_change(database, change)
         values = batch.values + [call.result for call in calls]
         values += [
             call.single
@@ -166,71 +164,70 @@ class Writer:
         ]
         values += [value for call in calls for value in call.arguments]
         values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
-        self._write_values(connection, values)
-        self._write_calls(connection, calls)
+        self._write_values(values)
+        self._write_calls(calls)
         for node in batch.forgotten:
             # Another process may have removed it, and the next call then got its id.
-            identity = (node.id, node.key, node.outcome)
-            if connection.execute(DELETE_CALL, identity).rowcount:
+            if database.execute(DELETE_CALL, node.id, node.key, node.outcome):
                 for statement in DELETE_CALL_PARTS:
-                    connection.execute(statement, (node.id,))
-        insert(
-            connection,
+                    database.execute(statement, node.id)
+        jobs = {job.number: job for job in batch.jobs}  # How each stands at last.
+        database.insert(
             INSERT_JOB,
             [
                 (number, parent, tasks[task.key], call and call.id, status, started, ended)
-                for number, parent, task, call, status, started, ended in batch.jobs
+                for number, parent, task, call, status, started, ended in jobs.values()
             ],
+            REPLACE_JOB,
         )
-        insert(connection, INSERT_TAG, batch.tags)
-        insert(connection, INSERT_HANDLED, batch.handled)
-        insert(
-            connection,
+        database.insert(INSERT_TAG, batch.tags, IGNORE)
+        handled = {(place, key): error for place, key, error in batch.handled}
+        rows = [(place, key, error) for (place, key), error in handled.items()]
+        database.insert(INSERT_HANDLED, rows, REPLACE_HANDLED)
+        attempts = {(attempt.job, attempt.number): attempt for attempt in batch.attempts}
+        database.insert(
             INSERT_ATTEMPT,
             [
                 (job, number, started, ended, error and error.id)
-                for job, number, started, ended, error in batch.attempts
+                for job, number, started, ended, error in attempts.values()
             ],
+            REPLACE_ATTEMPT,
         )
-        connection.executemany(UPDATE_EXECUTION, batch.executions)
+        database.execute_many(UPDATE_EXECUTION, batch.executions)
 
-    def _write_task(self, connection: sqlite3.Connection, task: Task[Any, Any] | TaskCode) -> None:
-        row = connection.execute("SELECT id FROM task WHERE digest = ?", (task.key,)).fetchone()
-        if row is None:
-            values = (task.key, task.fullname, task.version, task.source)
-            inserted: Any = connection.execute(INSERT_TASK, values)
-            row = (inserted.lastrowid,)
-        self._tasks[task.key] = row[0]
+    def _write_task(self, task: Task[Any, Any] | TaskCode) -> None:
+        rows = self._database.rows(SELECT_TASK_ID, task.key)
+        if not rows:
+            row = (task.key, task.fullname, task.version, task.source)
+            self._database.execute(INSERT_TASK, *row)
+            rows = self._database.rows(SELECT_TASK_ID, task.key)
+        self._tasks[task.key] = rows[0][0]
 
-    def _type_id(self, connection: sqlite3.Connection, name: str) -> int:
-        connection.execute("INSERT OR IGNORE INTO value_type (name) VALUES (?)", (name,))
-        row = connection.execute("SELECT id FROM value_type WHERE name = ?", (name,)).fetchone()
-        type_id: int = row[0]
+    def _type_id(self, name: str) -> int:
+        self._database.execute(INSERT_TYPE, name)
+        type_id: int = self._database.rows(SELECT_TYPE_ID, name)[0][0]
         self._types[name] = type_id
         return type_id
 
-    def _task_set_id(self, connection: sqlite3.Connection, task_set: TaskSet) -> int:
+    def _task_set_id(self, task_set: TaskSet) -> int:
+        database = self._database
         if task_set.id is None:
-            connection.execute(
-                "INSERT OR IGNORE INTO task_set (digest) VALUES (?)", (task_set.digest,)
-            )
-            (task_set.id,) = connection.execute(
-                "SELECT id FROM task_set WHERE digest = ?", (task_set.digest,)
-            ).fetchone()
-            connection.executemany(
-                "INSERT OR IGNORE INTO task_set_member (task_set_id, task_id) "
-                "SELECT ?, id FROM task WHERE digest = ?",
-                [(task_set.id, key) for key in task_set.tasks],
-            )
-            (members,) = connection.execute(COUNT_MEMBERS, (task_set.id,)).fetchone()
-            if members != len(task_set.tasks):  # A shallow replay would miss a change of the rest.
-                raise RepositoryError(f"{self.path}: tasks of a call are not recorded")
+            database.execute(INSERT_TASK_SET, task_set.digest)
+            ((task_set.id,),) = database.rows(SELECT_TASK_SET_ID, task_set.digest)
+            members = [(task_set.id, key) for key in task_set.tasks]
+            database.execute_many(INSERT_MEMBER, members)
+            ((count,),) = database.rows(COUNT_MEMBERS, task_set.id)
+            if count != len(members):  # A shallow replay would miss a change of the rest.
+                raise RepositoryError(f"{self.address}: tasks of a call are not recorded")
         assert task_set.id is not None
         return task_set.id
 
-    def _write_calls(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
+    def _last_id(self, table: str) -> int:
+        return int(self._database.rows(SELECT_LAST_ID.format(table=table))[0][0])
+
+    def _write_calls(self, calls: list[CallRecord]) -> None:
         """Give ids to calls, and insert those that are not in the database yet."""
-        last = _last_id(connection, "call")
+        last = self._last_id("call")
         rows = []
         new: dict[tuple[bytes, int], CallRecord] = {}
         # In order of their keys, which is the order of the index.
@@ -249,12 +246,12 @@ class Writer:
                     self._tasks[task.key],
                     single and single.id,
                     result.id,
-                    node.task_set.id or self._task_set_id(connection, node.task_set),
+                    node.task_set.id or self._task_set_id(node.task_set),
                     computed,
                 )
             )
         again: dict[tuple[bytes, int], int] = {}
-        known = insert_new(connection, INSERT_CALL, "key, outcome", SELECT_CALL_IDS, rows)
+        known = self._database.insert_new(INSERT_CALL, "key, outcome", SELECT_CALL_IDS, rows)
         for key, outcome, row_id in known:
             call_there = new.get((key, outcome))
             if call_there is not None and call_there.node.id != row_id:
@@ -264,12 +261,12 @@ class Writer:
             for call in ordered:
                 identity = (call.node.key, call.node.outcome)
                 call.node.id = again.get(identity) or new[identity].node.id
-            connection.executemany(
-                UPDATE_COMPUTED, [(call.computed, call.node.id) for call in calls]
+            self._database.execute_many(
+                UPDATE_COMPUTED, [(call.computed, call.node.id, call.computed) for call in calls]
             )
-        self._write_parts(connection, list(new.values()))
+        self._write_parts(list(new.values()))
 
-    def _write_parts(self, connection: sqlite3.Connection, calls: list[CallRecord]) -> None:
+    def _write_parts(self, calls: list[CallRecord]) -> None:
         """Insert the arguments of new calls, where these came from, and the calls below."""
         arguments = []
         upstreams = []
@@ -288,11 +285,11 @@ class Writer:
                     for position, child in enumerate(below)
                     if child.id is not None  # Else it was evaluated without provenance.
                 ]
-        insert(connection, INSERT_ARGUMENT, arguments)
-        insert(connection, INSERT_UPSTREAM, upstreams)
-        insert(connection, INSERT_CHILD, children)
+        self._database.insert(INSERT_ARGUMENT, arguments)
+        self._database.insert(INSERT_UPSTREAM, upstreams, IGNORE)
+        self._database.insert(INSERT_CHILD, children)
 
-    def _write_values(self, connection: sqlite3.Connection, values: list[ValueRecord]) -> None:
+    def _write_values(self, values: list[ValueRecord]) -> None:
         """Give ids to values, and insert those that are not in the database yet."""
         first: dict[bytes, ValueRecord] = {}
         twins: list[ValueRecord] = []  # Other records of the same values.
@@ -312,16 +309,15 @@ class Writer:
         if not first:
             return
         types = self._types
-        last = _last_id(connection, "value")
+        last = self._last_id("value")
         rows = []
         for value in sorted(first.values(), key=_KEY):
             last += 1
             value.id = last
             name = value.type_name
-            rows.append(
-                (last, value.key, types.get(name) or self._type_id(connection, name), value.data)
-            )
-        for key, row_id in insert_new(connection, INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows):
+            rows.append((last, value.key, types.get(name) or self._type_id(name), value.data))
+        known_ids = self._database.insert_new(INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows)
+        for key, row_id in known_ids:
             if key in first:
                 first[key].id = row_id
         files = []
@@ -332,13 +328,9 @@ class Writer:
         for twin in twins:
             twin.id = first[twin.key].id
             twin.data = None
-        insert(connection, INSERT_FILE, files)
+        self._database.insert(INSERT_FILE, files, IGNORE)
         pairs = [(parent.id, child.id) for parent in parents for child in parent.subvalues]
-        insert(connection, INSERT_SUBVALUE, pairs)
-
-
-def _last_id(connection: sqlite3.Connection, table: str) -> int:
-    return int(connection.execute(f"SELECT ifnull(max(id), 0) FROM {table}").fetchone()[0])
+        self._database.insert(INSERT_SUBVALUE, pairs, IGNORE)
 
 
 class WriteBehind:
@@ -390,7 +382,7 @@ class WriteBehind:
         self._queue.put(None)
         self._thread.join()
         self._writer.close()
-        self._error = RepositoryError(f"{self._writer.path} is closed: nothing can be recorded")
+        self._error = RepositoryError(f"{self._writer.address} is closed: nothing can be recorded")
 
     def _raise_error(self) -> None:
         if self._error is not None:
@@ -418,7 +410,7 @@ class WriteBehind:
             except RepositoryError as error:
                 self._error = error
             except BaseException as error:
-                self._error = RepositoryError(f"{self._writer.path}: cannot record: {error!r}")
+                self._error = RepositoryError(f"{self._writer.address}: cannot record: {error!r}")
             for batch in batches:
                 if batch:
                     self._slots.release()

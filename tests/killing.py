@@ -6,7 +6,7 @@ import os
 import signal
 from typing import Any, Callable
 
-from redun_lite import _db as db
+from redun_lite import _sqlite
 
 
 def kill_self() -> None:
@@ -26,14 +26,14 @@ def countdown(n: int) -> Callable[..., None]:
 
 def at_statements(call: Callable[..., None]) -> None:
     """Have a function called before each statement of connections that are made from here on."""
-    connect = db.connect
+    connect = _sqlite.connect
 
     def calling(*args: Any, **kwargs: Any) -> Any:
         connection = connect(*args, **kwargs)
         connection.set_trace_callback(call)
         return connection
 
-    db.connect = calling
+    _sqlite.connect = calling
 
 
 def fork(run: Callable[[], None]) -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from support import InlineExecutor, Lab, SteeredExecutor, audit, python
 
-from redun_lite import File, Scheduler, Value, _sqlite, _writer, task
+from redun_lite import File, Scheduler, Value, _database, _sqlite, _writer, task
 from redun_lite import _db as db
 from redun_lite._db import Repository
 from redun_lite._errors import (
@@ -470,7 +470,7 @@ def tree(n, payload):
     [
         {(db, "BATCH_JOBS"): 1},
         {(db, "BATCH_JOBS"): 3, (db, "_KNOWN_VALUES"): 2, (_writer, "MAX_BACKLOG"): 1},
-        {(db, "FLUSH_INTERVAL"): 0.0, (_sqlite, "_LOOKUP_SIZE"): 1},
+        {(db, "FLUSH_INTERVAL"): 0.0, (_database, "_BLOCK_SIZES"): (1,)},
         {(db, "_KNOWN_VALUES"): 1, (_sqlite, "_MAX_VARIABLES"): 20},
     ],
     ids=lambda settings: " ".join(name for _, name in settings),
@@ -501,7 +501,7 @@ def test_thousands_of_keys_are_looked_up(tmp_path):
     repository = Repository(str(tmp_path / "many.db"))
     with Scheduler(backend=repository, executor=InlineExecutor("default")) as scheduler:
         scheduler.run([ident(n) for n in range(3000)])
-        keys = [key for (key,) in repository._reader.execute("SELECT key FROM call")]
+        keys = [key for (key,) in repository.database.rows("SELECT key FROM call")]
         for count in (0, 1, 2, 63, 64, 65, 511, 512, 513, 3000):
             found = repository.look_up(keys[:count])
             assert set(found) == set(keys[:count])
@@ -904,7 +904,7 @@ def test_a_repository_in_memory_holds_the_same(lab):
     repository = Repository()
     with Scheduler(backend=repository) as scheduler:
         scheduler.run(main())
-        audit(repository._reader)
+        audit(repository.database.connection)
         lab.run(main())
         kept = [
             f"SELECT count(*) FROM {table}"
@@ -916,5 +916,5 @@ def test_a_repository_in_memory_holds_the_same(lab):
             "WHERE name <> 'redun_lite.ErrorValue'"
         )
         for count in kept:
-            assert repository._reader.execute(count).fetchall()[0][0] == lab.query(count)[0]
+            assert repository.database.rows(count)[0][0] == lab.query(count)[0]
     repository.close()

@@ -79,7 +79,7 @@ def check(found, program, world):
 
 
 def check_records(repository, program):
-    audit(repository._reader, config_args="with_config" in str(program))
+    audit(repository.database.connection, config_args="with_config" in str(program))
 
 
 def wipe():
@@ -203,7 +203,7 @@ def test_nothing_that_was_cached_runs_again(program):
 
 
 def statuses(repository):
-    return {status for (status,) in repository._reader.execute("SELECT status FROM job")}
+    return {status for (status,) in repository.database.rows("SELECT status FROM job")}
 
 
 @common

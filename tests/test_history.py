@@ -165,8 +165,8 @@ def test_a_newer_database_is_refused(lab):
 
 def test_a_history_cannot_be_written(lab, history):
     lab.run(add(1))
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        history()._connection.execute("DELETE FROM job")
+    with pytest.raises(RepositoryError, match="readonly"):
+        history().database.execute("DELETE FROM job")
 
 
 # Executions

@@ -13,8 +13,8 @@ from redun_lite import Scheduler, _plugins
 from redun_lite._config import Config
 from redun_lite._errors import ConfigError, FileSystemError, UsageError
 from redun_lite._plugins import (
-    backend_class,
     class_at,
+    database_source,
     executor_class,
     filesystem_class,
     known_names,
@@ -121,16 +121,16 @@ def test_an_entry_point_gives_a_file_system(install, module):
 
 
 def test_an_entry_point_gives_a_database(install, module):
-    name = module("class Oracle: pass\n")
+    name = module("class Oracle:\n    from_config = classmethod(lambda cls, config: cls())\n")
     install("redun_lite.backends", "oracle", f"{name}:Oracle")
     config = Config({"backend": {"db_uri": "oracle://host/db"}})
-    assert backend_class(config).__name__ == "Oracle"
+    assert type(database_source(config)).__name__ == "Oracle"
 
 
 def test_a_scheduler_records_in_the_database_that_an_entry_point_gives(install, module, tmp_path):
     name = module(
-        "from redun_lite._db import Repository\n"
-        "class Elsewhere(Repository):\n"
+        "from redun_lite._sqlite import SqliteFile\n"
+        "class Elsewhere(SqliteFile):\n"
         "    @classmethod\n"
         "    def from_config(cls, config):\n"
         "        return cls(config.backend.db_uri.partition('://')[2])\n"
@@ -139,7 +139,7 @@ def test_a_scheduler_records_in_the_database_that_an_entry_point_gives(install, 
     path = tmp_path / "elsewhere.db"
     with Scheduler(Config({"backend": {"db_uri": f"elsewhere://{path}"}})) as scheduler:
         assert scheduler.run([1, 2]) == [1, 2]
-        assert type(scheduler.backend).__name__ == "Elsewhere"
+        assert type(scheduler.backend.source).__name__ == "Elsewhere"
     assert path.exists()
 
 
@@ -208,7 +208,7 @@ def test_an_unknown_url_scheme_lists_the_known_ones():
 def test_an_unknown_kind_of_database_is_an_error_at_its_uri():
     config = Config({"backend": {"db_uri": "mysql://host/db"}})
     with pytest.raises(ConfigError, match=r"^config: \[backend\] db_uri: unknown kind of database"):
-        backend_class(config)
+        database_source(config)
 
 
 # What the user wrote
