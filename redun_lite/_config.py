@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._errors import ConfigError, suggest
+from ._errors import ConfigError, UsageError, suggest
 from ._ini import (
     DEFAULT,
     Section,
@@ -322,6 +322,33 @@ class Config:
             raise self.error(message, "backend", "db_uri")
         path = self.backend.db_uri.partition(":///")[2]
         return ":memory:" if path in ("", ":memory:") else str(self.path(path))
+
+    def repository(self, name: str) -> Config:
+        """Return the configuration with another repository in place of its own.
+
+        Parameters
+        ----------
+        name
+            The NAME of a section `[repos.NAME]`, which has `db_uri`, or the `config_dir` whose
+            repository it is; or the URI or path of a database.
+
+        Raises
+        ------
+        UsageError
+            It is none of these.
+        """
+        section = self.repos.get(name)
+        if section is None:
+            if "://" in name:
+                return Config({"backend": {"db_uri": name}}, self.config_dir)
+            if os.path.exists(name):
+                uri = f"sqlite:///{os.path.abspath(name)}"
+                return Config({"backend": {"db_uri": uri}}, self.config_dir)
+            raise UsageError(f"there is no repository {name!r}: {suggest(name, self.repos)}")
+        written = section.written()
+        if "config_dir" in written:
+            return Config.from_dir(self.path(written["config_dir"]))
+        return Config({"backend": written}, self.config_dir)
 
     def context(self) -> dict[str, Any]:
         """Return what the options `context` and `context_file` say, merged.

@@ -26,12 +26,17 @@ import threading
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from ._command import OK, Command
 from ._config import CONFIG_FILE, Config
 from ._errors import UsageError
 from ._federated import TOKEN_ENV, input_path
 from ._federation import FederatedTask, federation_of
+from ._workflow import put_on_path
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 DEFAULT_PORT = 8765
 
@@ -306,3 +311,42 @@ def serve(server: FederatedServer) -> None:
             server.serve_forever()
         except KeyboardInterrupt:
             print(file=sys.stderr)
+
+
+class FederatedServerCommand(Command):
+    """`federated-server`."""
+
+    description = (
+        "Run federated tasks for those who ask by rest_federated_task.\n\n"
+        f"Requests need the token that the environment has as {TOKEN_ENV}. Who can write to the\n"
+        "scratch folder can run code as the user of the server."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "configs",
+            metavar="NAME=DIR",
+            nargs="+",
+            help="a directory with a configuration, and what requests call it",
+        )
+        parser.add_argument(
+            "--scratch", metavar="DIR", required=True, help="the folder that arguments come from"
+        )
+        parser.add_argument(
+            "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen"
+        )
+        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any that is free")
+        parser.add_argument(
+            "--max-runs", type=int, default=DEFAULT_MAX_RUNS, help="executions at a time"
+        )
+
+    def run(self, options: Namespace) -> int:
+        configs = dict(word.partition("=")[::2] for word in options.configs)
+        if not all(name and folder for name, folder in configs.items()):
+            given = " ".join(options.configs)
+            raise UsageError(f"federated-server: expected NAME=DIR, got {given}")
+        put_on_path(os.getcwd())  # Configurations may name executors of the user's.
+        token = os.environ.get(TOKEN_ENV, "")
+        where = (options.host, options.port, options.max_runs)
+        serve(FederatedServer(configs, options.scratch, token, *where))
+        return OK

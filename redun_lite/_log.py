@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable
 
+from ._command import OK, Command, add_pager_option, add_repository_option, page, repository_source
 from ._display import (
     PLAIN,
     SCRIPT_TASK,
@@ -30,6 +32,8 @@ from ._display import (
     goes_without_saying,
     one_line,
     printable,
+    terminal_width,
+    use_colour,
 )
 from ._errors import UsageError
 from ._format_value import VALUE_LENGTH, format_error, format_stored, format_stored_block
@@ -46,10 +50,13 @@ from ._history import (
 from ._job import FAILED
 from ._safe_load import Composite, load_safely
 from ._schema import JOB_NUMBER_BITS
+from ._sqlite import source_at
 
 if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
+    from ._database import Source
     from ._history import ArgumentRow, Found, History
 
 _MAX_EXECUTIONS = 30
@@ -63,8 +70,36 @@ UNFINISHED = "redun_lite.Unfinished"
 """Error type of a call whose function has been called, while what came of it is not recorded."""
 
 
+class LogCommand(Command):
+    """`log [ID]`."""
+
+    description = (
+        "Show the latest executions, or one record.\n\n"
+        "ID is `-` for the latest execution, the start of an execution's id, a job's id\n"
+        "(5c1f9a3e-12), the start of the hash of a call, value or task, or a task's name.\n\n"
+        "On a terminal long lists are cut, and equal jobs folded into one line; elsewhere all is\n"
+        "shown, as with --all."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("id", metavar="ID", nargs="?", help="what to show")
+        parser.add_argument(
+            "--all", action="store_true", help="every record, however many there are"
+        )
+        add_repository_option(parser)
+        add_pager_option(parser)
+
+    def run(self, options: Namespace) -> int:
+        width = terminal_width(sys.stdout)
+        show_all = options.all or width is None
+        palette = Palette(use_colour(sys.stdout))
+        source = repository_source(options)
+        page(log_lines(source, options.id, palette, width, show_all), options)
+        return OK
+
+
 def log_lines(
-    path: str,
+    where: str | Source,
     text: str | None,
     palette: Palette = PLAIN,
     width: int | None = None,
@@ -74,8 +109,8 @@ def log_lines(
 
     Parameters
     ----------
-    path
-        The database.
+    where
+        Where the database is; or the path of a SQLite file.
     text
         What to show, as `History.find` takes it; None for the latest executions.
     palette
@@ -90,14 +125,15 @@ def log_lines(
     UsageError
         There is nothing of that id, or the id is ambiguous.
     RepositoryError
-        The file is no repository.
+        It is no repository.
     """
-    history = open_history(path)
+    source = source_at(where)
+    history = open_history(source)
     if history is None:
         if text is None:
-            yield f"nothing is recorded yet in {path}"
+            yield f"nothing is recorded yet in {source.address}"
             return
-        raise UsageError(f"nothing is recorded yet in {path}, so there is no {text!r}")
+        raise UsageError(f"nothing is recorded yet in {source.address}, so there is no {text!r}")
     with history:
         log = _Log(history, palette, width, show_all)
         yield from log.executions() if text is None else log.show(history.find(text), text)

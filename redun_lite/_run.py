@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from ._arguments import help_lines, parse_arguments, takes_option
+from ._command import FAILED, OK, Command
 from ._config import Config
 from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
 from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
@@ -57,66 +58,60 @@ _OPTIONS = (
 )
 
 
-def add_options(parser: ArgumentParser) -> None:
-    """Make a parser know the options of `run`."""
-    parser.usage = f"{parser.prog} [options] SCRIPT TASK [--argument VALUE …]"
-    for option in _OPTIONS:
-        if option.metavar is None:
-            parser.add_argument(*option.names, action="store_true", help=option.help)
-        elif option.is_repeated:
-            parser.add_argument(
-                *option.names, metavar=option.metavar, action="append", default=[], help=option.help
-            )
-        else:
-            parser.add_argument(*option.names, metavar=option.metavar, help=option.help)
+class RunCommand(Command):
+    """`run [options] SCRIPT TASK [arguments]`."""
 
+    description = (
+        "Run a task of a workflow, and print its result.\n\n"
+        "SCRIPT is a Python file or a module, TASK the name of a task in it;\n"
+        "`run SCRIPT TASK --help` lists the arguments that the task takes."
+    )
 
-def run(parser: ArgumentParser, words: list[str], options: Namespace) -> bool:
-    """Run a task and print its result; say whether it has one.
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.usage = f"{parser.prog} [options] SCRIPT TASK [--argument VALUE …]"
+        for option in _OPTIONS:
+            if option.metavar is None:
+                parser.add_argument(*option.names, action="store_true", help=option.help)
+            elif option.is_repeated:
+                parser.add_argument(
+                    *option.names,
+                    metavar=option.metavar,
+                    action="append",
+                    default=[],
+                    help=option.help,
+                )
+            else:
+                parser.add_argument(*option.names, metavar=option.metavar, help=option.help)
 
-    Parameters
-    ----------
-    parser
-        A parser that `add_options` was called with.
-    words
-        The words behind `run`.
-    options
-        What stood before it; takes up what follows.
-
-    Raises
-    ------
-    UsageError
-        What was typed cannot work.
-    KeyboardInterrupt
-        The user pressed Ctrl-C.
-    """
-    before, script, task_name, rest = _split(words)
-    parser.parse_args(before, options)
-    if script is None:
-        parser.error("name a script and a task of it")
-    _set_log_level(options)
-    with ExitStack() as stack:
-        line = stack.enter_context(LiveLine(sys.stderr)) if _is_terminal() else None
-        task = find_task(load_workflow(script), task_name)
-        if _wants_help(task, rest):
-            lines = help_lines(task, f"{parser.prog} {script} {task_name}")
-            print("\n".join([*lines, "", "`help run` lists the options of run"]))
-            return True
-        own, theirs = _separate(rest, lambda name: takes_option(task, name))
-        parser.parse_args(own, options)
+    def execute(self, words: list[str], options: Namespace) -> int:
+        parser = self.parser()
+        before, script, task_name, rest = _split(words)
+        parser.parse_args(before, options)
+        if script is None:
+            parser.error("name a script and a task of it")
         _set_log_level(options)
-        given = _read_input(options.input) if options.input else ((), {})
-        args, kwargs = parse_arguments(task, theirs, given)
-        config = Config.find(getattr(options, "config", None))
-        reporter = _reporter(options, config, line)
-        outcome = _evaluate(task(*args, **kwargs), task, config, reporter, options)
-    if outcome.error is None:
-        _print_result(outcome.value)
-        return True
-    _explain(outcome.error, reporter)
-    if options.pdb:
-        _debug(outcome.error)
-    return False
+        with ExitStack() as stack:
+            line = stack.enter_context(LiveLine(sys.stderr)) if _is_terminal() else None
+            task = find_task(load_workflow(script), task_name)
+            if _wants_help(task, rest):
+                lines = help_lines(task, f"{parser.prog} {script} {task_name}")
+                print("\n".join([*lines, "", "`help run` lists the options of run"]))
+                return OK
+            own, theirs = _separate(rest, lambda name: takes_option(task, name))
+            parser.parse_args(own, options)
+            _set_log_level(options)
+            given = _read_input(options.input) if options.input else ((), {})
+            args, kwargs = parse_arguments(task, theirs, given)
+            config = Config.find(getattr(options, "config", None))
+            reporter = _reporter(options, config, line)
+            outcome = _evaluate(task(*args, **kwargs), task, config, reporter, options)
+        if outcome.error is None:
+            _print_result(outcome.value)
+            return OK
+        _explain(outcome.error, reporter)
+        if options.pdb:
+            _debug(outcome.error)
+        return FAILED
 
 
 class _Outcome(NamedTuple):

@@ -178,6 +178,7 @@ class Terminal:
         python.chmod(0o755)
         kept = {name: value for name, value in os.environ.items() if "REDUN" not in name}
         self._environ = {
+            "PAGER": "cat",
             **kept,
             "HOME": str(own),
             "PATH": f"{own}{os.pathsep}{os.environ['PATH']}",

@@ -13,12 +13,11 @@ from support import ROOT, python
 
 import redun_lite
 from redun_lite import AliasExecutor, Config, LocalExecutor
-from redun_lite._cli import COMMANDS, make_parser
+from redun_lite._command import COMMANDS, find_command
 from redun_lite._config import BackendConfig, SchedulerConfig
 from redun_lite._federation import _DESCRIPTION, _REQUIRED
 from redun_lite._ini import read_sections
 from redun_lite._options import DEFINITION_OPTIONS, KNOWN_OPTIONS
-from redun_lite._run import add_options
 
 DOCS = ROOT / "docs"
 REFERENCE = DOCS / "reference"
@@ -153,8 +152,7 @@ def test_the_defaults_in_the_configuration_page_are_the_defaults():
 def test_every_command_and_every_option_of_run_is_in_the_command_line_page():
     text = text_of("reference/command-line.md")
     assert set(re.findall(r"^\| \[([\w-]+)\]", text, re.MULTILINE)) == set(COMMANDS)
-    parser = make_parser("run", "")
-    add_options(parser)
+    parser = find_command("run").parser()
     options = {
         option
         for action in parser._actions

@@ -1,0 +1,235 @@
+"""What commands of the command line have in common.
+
+A command is a class in the room of its subject: `add_arguments` says what it takes, `run` does it
+and returns the exit code.  The table of them names these rooms, which are imported when a command
+is called.
+
+Results go to standard output, everything else to standard error; what a person can mend is one
+line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ._errors import UsageError, suggest
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterable, Iterator
+
+    from ._config import Config
+    from ._database import Source
+    from ._history import History
+
+PROGRAM = "redun_lite"
+
+OK = 0
+FAILED = 1
+USAGE = 2
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+_LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
+
+COMMANDS = {
+    "db": ("_maintenance:DbCommand", "Look at the database."),
+    "federated-server": (
+        "_federated_server:FederatedServerCommand",
+        "Run federated tasks for those who ask over HTTP.",
+    ),
+    "help": ("_help:HelpCommand", "Show what a command does."),
+    "init": ("_init:InitCommand", "Make a configuration and a database."),
+    "log": ("_log:LogCommand", "Show what was run: executions, jobs, values."),
+    "run": ("_run:RunCommand", "Run a task of a workflow."),
+}
+"""For each command its class, and in a line what it is for."""
+
+
+class Command:
+    """A command.
+
+    Parameters
+    ----------
+    name
+        The word that calls it.
+
+    Attributes
+    ----------
+    description
+        What `help NAME` says above the arguments.
+    """
+
+    description = ""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Make a parser know what the command takes."""
+
+    def run(self, options: Namespace) -> int:
+        """Do what the command is for, and return the exit code."""
+        raise NotImplementedError
+
+    def parser(self) -> ArgumentParser:
+        """Return the parser of the words behind the command's name."""
+        parser = make_parser(self.name, self.description)
+        self.add_arguments(parser)
+        return parser
+
+    def execute(self, words: list[str], options: Namespace) -> int:
+        """Run the command with the words behind its name; `options` has what stood before it."""
+        return self.run(self.parser().parse_args(words, options))
+
+
+def find_command(name: str) -> Command:
+    """Return a command by its name.
+
+    Raises
+    ------
+    UsageError
+        There is none of that name.
+    """
+    from importlib import import_module
+
+    if name not in COMMANDS:
+        raise UsageError(f"unknown command {name!r}: {suggest(name, COMMANDS)}")
+    room, _, class_name = COMMANDS[name][0].partition(":")
+    command: Command = getattr(import_module(f".{room}", __package__), class_name)(name)
+    return command
+
+
+def make_parser(command: str, description: str, add_help: bool = True) -> ArgumentParser:
+    """Return a parser that raises `UsageError`s, with the options that every command has."""
+    from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+
+    class Parser(ArgumentParser):
+        def error(self, message: str) -> Any:
+            where = f"{command}: " if command else ""
+            shown = f"help {command}".strip()
+            raise UsageError(f"{where}{message}; `{shown}` lists what there is")
+
+    parser = Parser(
+        prog=f"{PROGRAM} {command}".strip(),
+        description=description,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=add_help,
+    )
+    # SUPPRESS: what was given before the command stays, unless it is given again.
+    parser.add_argument(
+        "-c", "--config", metavar="DIR", default=SUPPRESS, help="directory of redun_lite.ini"
+    )
+    parser.add_argument(
+        "--log-level",
+        metavar="LEVEL",
+        choices=_LEVELS,
+        default=SUPPRESS,
+        help=f"what to show: {', '.join(_LEVELS)}",
+    )
+    return parser
+
+
+# Which repository
+
+
+def add_repository_option(parser: ArgumentParser) -> None:
+    """Make a parser know `--repo`, for commands that read or write a repository."""
+    parser.add_argument(
+        "--repo",
+        metavar="REPO",
+        help="another repository: its name in the configuration, its path or its URI",
+    )
+
+
+def existing_config(options: Namespace) -> Config:
+    """Read the configuration that applies, for commands that only look: they make none."""
+    from pathlib import Path
+
+    from ._config import CONFIG_FILE, Config, find_config_dir
+
+    folder = find_config_dir(getattr(options, "config", None), Path.cwd(), os.environ)
+    file = folder / CONFIG_FILE
+    return Config.from_file(file) if file.is_file() else Config({}, folder)
+
+
+def repository_source(options: Namespace) -> Source:
+    """Return where the repository is that a command is about."""
+    from ._plugins import database_source
+
+    config = existing_config(options)
+    name = getattr(options, "repo", None)
+    return database_source(config if name is None else config.repository(name))
+
+
+def open_repository(options: Namespace) -> History | None:
+    """Open the repository that a command is about, to read it; None if nothing is recorded."""
+    from ._history import open_history
+
+    return open_history(repository_source(options))
+
+
+# Output
+
+
+def add_pager_option(parser: ArgumentParser) -> None:
+    """Make a parser know `--no-pager`."""
+    parser.add_argument("--no-pager", action="store_true", help="never hand long output to a pager")
+
+
+def page(lines: Iterable[str], options: Namespace) -> None:
+    """Print lines: through the user's pager if a terminal is too small for them."""
+    iterator = iter(lines)
+    if getattr(options, "no_pager", False) or not sys.stdout.isatty():
+        for line in iterator:
+            print(line)
+        return
+    import shutil
+
+    height = shutil.get_terminal_size().lines
+    first = []
+    for line in iterator:
+        first.append(line)
+        if len(first) >= height:
+            break
+    else:
+        print(*first, sep="\n", end="\n" if first else "")
+        return
+    _show_in_pager(first, iterator)
+
+
+def _show_in_pager(first: list[str], rest: Iterator[str]) -> None:
+    import shlex
+    import subprocess
+    from itertools import chain
+
+    words = shlex.split(os.environ.get("PAGER", "")) or ["less"]
+    environ = {**os.environ, "LESS": os.environ.get("LESS", "FRX")}
+    try:
+        pager = subprocess.Popen(words, stdin=subprocess.PIPE, env=environ)
+    except OSError:  # There is none.
+        for line in chain(first, rest):
+            print(line)
+        return
+    assert pager.stdin is not None
+    try:
+        for line in chain(first, rest):
+            pager.stdin.write(f"{line}\n".encode(errors="backslashreplace"))
+        pager.stdin.close()
+    except BrokenPipeError:
+        pass  # Who reads has seen enough.
+    finally:
+        _wait_for(pager)
+
+
+def _wait_for(pager: Any) -> None:
+    """Wait until the user leaves the pager, whom Ctrl-C belongs to meanwhile."""
+    while True:
+        try:
+            pager.wait()
+            return
+        except KeyboardInterrupt:
+            continue
