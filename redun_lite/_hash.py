@@ -668,6 +668,12 @@ def _encode_enum(parts: Canonicalizer, value: Any) -> bytes:
 
 def _encode_flag(parts: Canonicalizer, value: Any) -> bytes:
     """Encode flags by their value, and the names of those that have a bit of their own."""
+    named = (value._value_, flag_names(value))
+    return _tag("flag", global_name(type(value))) + parts.keys(named)
+
+
+def flag_names(value: Any) -> list[str]:
+    """Return the names of the flags that are set, then that of the combination if it has one."""
     cls, bits = type(value), value._value_
     names = [
         name
@@ -676,7 +682,7 @@ def _encode_flag(parts: Canonicalizer, value: Any) -> bytes:
     ]
     if value._name_ in cls.__members__:  # Combinations have names that depend on the Python.
         names.append(value._name_)
-    return _tag("flag", global_name(cls)) + parts.keys((bits, names))
+    return names
 
 
 def _is_one_bit(number: int) -> bool:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import copy
 import copyreg
+import enum
 import io
 import operator
 import pickle
@@ -40,6 +41,7 @@ from ._hash import (
     digest,
     encode_by_kind,
     encode_state,
+    flag_names,
     global_name,
     has_pickle_methods,
     is_flat,
@@ -497,8 +499,10 @@ class ValuePickler(pickle.Pickler):
         return NotImplemented if reduce is None else reduce(obj)
 
 
-def _choose_reducer(cls: type) -> Callable[[Any], tuple[Any, ...]] | None:
-    """Return what stores the instances of a class that pickle stores, but then cannot load."""
+def _choose_reducer(cls: Any) -> Callable[[Any], tuple[Any, ...]] | None:
+    """Return what stores the instances of a class that pickle does not bring back as they were."""
+    if issubclass(cls, enum.Enum) and getattr(cls.__reduce_ex__, "__module__", "") == "enum":
+        return _reduce_flag if issubclass(cls, enum.Flag) else _reduce_member
     if has_pickle_methods(cls):
         return None
     if _is_locked(cls):
@@ -523,6 +527,53 @@ def _rebuild_error(cls: Any, args: tuple[Any, ...]) -> BaseException:
     built_in: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     built_in.__init__(error, *args)
     return error
+
+
+def _reduce_member(member: Any) -> tuple[Any, ...]:
+    """Store a member by its name and its value, which both are in its key.
+
+    Pickle stores one of them, by the Python.  Once two members have swapped their values, that
+    finds the other one.
+    """
+    named = (type(member), member._name_)
+    try:
+        key_of(member._value_)
+    except HashError:  # Then only the name is in the member's key.
+        return (restore_member, named)
+    return (restore_member, (*named, member._value_))
+
+
+def _reduce_flag(value: Any) -> tuple[Any, ...]:
+    return (restore_flag, (type(value), value._value_, tuple(flag_names(value))))
+
+
+def restore_member(cls: Any, name: str, *value: Any) -> Any:
+    """Return the member of an enumeration that was stored, if there still is such a one.
+
+    Raises
+    ------
+    UnpicklingError
+        None has that name, or it has another value.
+    """
+    member = cls.__members__.get(name)
+    is_same = member is not None and member._name_ == name
+    if not is_same or (value and key_of(value[0]) != key_of(member._value_)):
+        raise pickle.UnpicklingError(f"{cls.__qualname__}.{name} is no longer what it was")
+    return member
+
+
+def restore_flag(cls: Any, bits: Any, names: tuple[str, ...]) -> Any:
+    """Return the flags that were stored, if they still have the same names.
+
+    Raises
+    ------
+    UnpicklingError
+        They have other names.
+    """
+    value = cls(bits)
+    if tuple(flag_names(value)) != names:
+        raise pickle.UnpicklingError(f"{cls.__qualname__}({bits}) is no longer what it was")
+    return value
 
 
 def _is_locked(cls: Any) -> bool:

@@ -318,6 +318,32 @@ def test_an_edit_outside_the_source_of_a_task_is_none(lab, module, old, new):
     assert lab.jobs() == {"outer": ["CACHED"], "inner": ["CACHED"]}
 
 
+def test_members_that_have_swapped_their_values_are_not_taken_for_each_other(lab, module):
+    workflow = """
+        import enum
+        from redun_lite import task
+
+        redun_namespace = "SPACE"
+
+        class Strand(enum.Enum):
+            PLUS = 1
+            MINUS = 2
+
+        @task(version="1")
+        def plus():
+            return Strand.PLUS
+
+        @task(version="1")
+        def name_of(strand):
+            return strand.name
+    """
+    first = module(workflow)
+    assert lab.run(first.name_of(first.plus())) == "PLUS"
+    swapped = module(workflow.replace("= 1", "= 3").replace("= 2", "= 1").replace("= 3", "= 2"))
+    assert lab.run(swapped.name_of(swapped.plus())) == "PLUS"
+    assert lab.jobs() == {"plus": ["DONE"], "name_of": ["DONE"]}
+
+
 def test_what_a_task_includes_in_its_hash_is_watched(lab, module):
     workflow = WORKFLOW.replace(
         "@task()\n    def inner", "@task(hash_includes=[helper])\n    def inner"

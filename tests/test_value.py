@@ -8,6 +8,7 @@ import dataclasses
 import pickle
 import sys
 import threading
+from types import ModuleType
 from typing import Any, ClassVar
 
 import key_corpus
@@ -65,6 +66,47 @@ def test_a_frozen_dataclass_with_slots_comes_back_from_storage():
     with pytest.raises(dataclasses.FrozenInstanceError):
         pickle.loads(pickle.dumps(value))
     assert loads(dumps([value, value])) == [value, value]
+
+
+def enumeration(base: str, body: str) -> Any:
+    """Return a class `E`, found again by pickle as the one that was made last."""
+    source = ModuleType("enumeration")
+    sys.modules["enumeration"] = source
+    exec(f"import enum\nclass E(enum.{base}):\n    {body}\n", vars(source))
+    return source.E
+
+
+@pytest.mark.parametrize(
+    ("base", "before", "after", "member"),
+    [
+        ("Enum", "RED = 1; GREEN = 2", "RED = 2; GREEN = 1", "E.RED"),
+        ("Enum", "RED = 1", "RED = [1]", "E.RED"),
+        ("Enum", "RED = 1", "RED = True", "E.RED"),
+        ("Enum", "RED = 1", "GREEN = 1", "E.RED"),
+        ("Enum", "RED = 1", "ROT = 1; RED = ROT", "E.RED"),
+        ("IntEnum", "LOW = 1; HIGH = 2", "LOW = 2; HIGH = 1", "E.LOW"),
+        ("Flag", "READ = 1; WRITE = 2", "READ = 2; WRITE = 1", "E.READ"),
+        ("Flag", "READ = 1; RUN = 4", "WRITE = 1; RUN = 4", "E.READ | E.RUN"),
+        ("IntFlag", "READ = 1; BOTH = 3", "READ = 1; ALL = 3", "E.BOTH"),
+    ],
+)
+def test_a_member_never_comes_back_as_another_one(base, before, after, member):
+    value = eval(member, {"E": enumeration(base, before)})
+    stored = dumps([value])
+    assert key_of(loads(stored)) == key_of([value])
+    enumeration(base, after)
+    with pytest.raises(pickle.UnpicklingError, match="is no longer what it was"):
+        loads(stored)
+
+
+def test_a_member_is_stored_by_name_where_its_value_has_no_key():
+    guard = enumeration("Enum", "FIRST = __import__('threading').Lock()").FIRST
+    assert loads(dumps(guard)) is guard
+
+
+def test_an_enumeration_may_say_how_its_members_are_stored():
+    body = "A = 1\n    def __reduce_ex__(self, protocol): return (list, ())"
+    assert loads(dumps(enumeration("Enum", body).A)) == []
 
 
 class Refused(OSError):
