@@ -223,7 +223,7 @@ PLAIN = Palette(False)
 
 def format_job_id(execution_uuid: str, number: int) -> str:
     """Return how a job is called: its execution's first eight digits, and its number therein."""
-    return f"{execution_uuid[:8]}-{number}"
+    return f"{one_line(execution_uuid[:8])}-{number}"
 
 
 def format_call(task_name: str, arguments: Iterable[tuple[str, str]] | None) -> str:

@@ -9,13 +9,15 @@ taken apart by `_safe_load`, which runs nothing; both kinds look alike.
 from __future__ import annotations
 
 from dataclasses import is_dataclass
-from itertools import islice
+from enum import Enum, Flag
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._display import clip, format_count, format_size, one_line
 from ._expr import Expression, format_expr
 from ._file import Staging
-from ._safe_load import DICT, FROZENSET, SET, Composite, Global, NodeRef, load_safely
+from ._hash import flag_names
+from ._safe_load import DICT, FROZENSET, QUOTE, SET, Composite, Global, Member, NodeRef, load_safely
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,6 +34,7 @@ _MAX_TEXT = 5_000  # Characters of a string that are looked at.
 _MAX_LINE = 500  # Characters of an error's line.
 _MAX_BITS = 10_000  # Writing out longer integers takes time that grows with their square.
 _MAX_ELEMENTS = 30  # Lines that a value may take.
+_MAX_SORTED = 2_000  # Characters of the elements of a set.
 
 
 def format_value(value: Any, limit: int = VALUE_LENGTH) -> str:
@@ -119,7 +122,7 @@ def _block(value: Any, width: int) -> list[str]:
     shown = ["  " + _join(element, 4 * width) for element in islice(elements, _MAX_ELEMENTS)]
     left = sum(1 for _ in elements)
     more = [f"  … {format_count(left)} more"] if left else []
-    return [opening, *[f"{line}," for line in shown], *more, closing]
+    return [clip(one_line(opening), width), *[f"{line}," for line in shown], *more, closing]
 
 
 def _join(pieces: Iterable[str], limit: int) -> str:
@@ -142,6 +145,11 @@ def _pieces(value: Any, depth: int) -> Iterator[str]:
         yield value.name.replace(":", ".")
     elif cls is NodeRef:
         yield from _node_pieces(value.node, depth - 1)
+    elif cls is Member:
+        yield from _member_pieces(value.class_name, value.name, value.value, depth)
+    elif isinstance(value, Enum):
+        names = "|".join(flag_names(value)) if isinstance(value, Flag) else value._name_
+        yield from _member_pieces(cls.__qualname__, names, value._value_, depth)
     elif isinstance(value, Expression):
         yield format_expr(value)
     elif isinstance(value, Staging):
@@ -154,6 +162,20 @@ def _pieces(value: Any, depth: int) -> Iterator[str]:
         yield opening
         yield from _separated(elements)
         yield closing
+
+
+def _member_pieces(class_name: str, name: str, value: Any, depth: int) -> Iterator[str]:
+    yield _short_name(class_name)
+    if name:
+        yield f".{name}"
+        return
+    yield "("
+    yield from _pieces(value, depth - 1)
+    yield ")"
+
+
+def _short_name(name: str) -> str:
+    return name.rpartition(":")[2].rpartition(".")[2]
 
 
 def _separated(elements: Iterable[Iterable[str]]) -> Iterator[str]:
@@ -205,12 +227,18 @@ def _pair(name: Iterable[str], separator: str, value: Any, depth: int) -> Iterat
 
 def _set_elements(name: str, values: Iterable[Any], depth: int) -> Elements:
     # In order of their texts, since a set has none that stays; a long one is not worth the time.
-    first = list(islice(values, 1000))
-    if not first:
+    waiting = iter(values)
+    texts: list[str] = []
+    room = _MAX_SORTED >> (_MAX_DEPTH - depth)
+    for value in waiting:
+        texts.append(_join(_pieces(value, depth - 1), room))
+        room -= len(texts[-1])
+        if room < 0:  # Sets in sets in sets would take the product of their lengths.
+            break
+    if not texts:
         return f"{name}(", iter(()), ")"
-    texts = sorted(_join(_pieces(value, depth - 1), _MAX_TEXT) for value in first)
     opening, closing = ("{", "}") if name == "set" else (f"{name}({{", "})")
-    return opening, ([text] for text in texts), closing
+    return opening, chain(([text] for text in sorted(texts)), _each(waiting, depth)), closing
 
 
 def _composite_elements(value: Composite, depth: int) -> Elements:
@@ -218,27 +246,26 @@ def _composite_elements(value: Composite, depth: int) -> Elements:
         return "{", _entries(value.entries, depth), "}"
     if value.name in (SET, FROZENSET):
         return _set_elements(value.name.partition(":")[2], value.elements, depth)
-    name = value.name.rpartition(":")[2].rpartition(".")[2]
+    name = _short_name(value.name)
     if value.name == "redun_lite._task:find_task":
-        return "Task(", iter([[str(value.args[0])]]), ")"
-    if value.name == "redun_lite._task:loads_quoted":
-        return "quote(", _each([load_safely(value.args[0])], depth), ")"
+        return "Task(", iter([[_text(value.args[0])]]), ")"
+    if value.name == QUOTE:
+        return "quote(", _each(value.elements, depth) if value.elements else iter([["…"]]), ")"
     attributes = value.attributes
     if value.name == "redun_lite._record:ErrorValue":
-        error = str(attributes["error_type"]).rpartition(".")[2]
+        error = value.text("error_type").rpartition(".")[2]
         return f"{error}(", _each([attributes["message"]], depth), ")"
     if _is_external(value):
         return f"{name}(", _external_elements(attributes), ")"
     if value.name == "redun_lite._handle:restore_handle":
         cls, state = value.args
-        name = cls.name.rpartition(":")[2].rpartition(".")[2]
-        recorded = dict(state.entries)
-        shown = {key: str(recorded[key]) for key in ("fullname", "hash")}
-        return f"{name}(", _external_elements(shown), ")"
+        recorded = _recorded(state)
+        shown = {key: recorded[key] for key in ("fullname", "hash")}
+        return f"{_short_name(cls.name)}(", _external_elements(shown), ")"
     public = {key: part for key, part in attributes.items() if not key.startswith("_")}
     return (
         f"{name}(",
-        _chain(
+        chain(
             _each(value.args, depth),
             _named((public or attributes).items(), depth),
             _each(value.elements, depth),
@@ -255,12 +282,18 @@ def _is_external(value: Any) -> bool:
 def _external_elements(attributes: dict[str, Any]) -> Iterator[Iterable[str]]:
     """Yield where a file, directory or pattern is, and what its hash starts with."""
     for name, part in attributes.items():
-        yield [f"{name}={part if name != 'hash' else part[:8]}"]
+        yield [f"{name}={_text(part)[: 8 if name == 'hash' else None]}"]
 
 
-def _chain(*groups: Iterator[Iterable[str]]) -> Iterator[Iterable[str]]:
-    for group in groups:
-        yield from group
+def _recorded(state: Composite) -> dict[str, Any]:
+    made = Composite("")
+    made.state = state
+    return made.attributes
+
+
+def _text(value: Any) -> str:
+    """Return what ought to be a text as it is, and in its place a sign that it is none."""
+    return value if type(value) is str else "…"
 
 
 def _node_pieces(node: tuple[Any, ...], depth: int) -> Iterator[str]:
@@ -271,8 +304,8 @@ def _node_pieces(node: tuple[Any, ...], depth: int) -> Iterator[str]:
         return
     name, args, *more = fields
     kwargs = more[0].entries if more and isinstance(more[0], Composite) else ()
-    yield f"{name}("
-    yield from _separated(_chain(_each(args, depth), _named(kwargs, depth)))
+    yield f"{_text(name)}("
+    yield from _separated(chain(_each(args, depth), _named(kwargs, depth)))
     yield ")"
 
 

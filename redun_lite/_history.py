@@ -20,7 +20,7 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ._database import ALL
-from ._display import KILLED, format_job_id
+from ._display import KILLED, format_job_id, one_line
 from ._errors import RepositoryError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
 from ._schema import JOB_NUMBER_BITS, VERSION
@@ -51,6 +51,7 @@ _MAX_PARENTS = 5_000  # Jobs whose children are kept to draw a tree.
 _MAX_DEPTH = 30
 _MAX_LINES = 1_000
 _MAX_VARIABLES = 500
+_MAX_JSON = 100_000  # Characters of JSON that are taken apart.
 
 _JOB_ID = re.compile(r"([0-9a-f]{1,8}|[0-9a-f-]{36})-(\d{1,10})")
 _UUID_PREFIX = re.compile(r"[0-9a-f-]+")
@@ -462,7 +463,7 @@ class History:
     def _execution(self, row: tuple[Any, ...]) -> ExecutionRow:
         execution = ExecutionRow(*row)
         argv = _parsed(row[2])
-        status = execution.status
+        status = one_line(execution.status)
         if status == RUNNING and not self.is_alive(execution):
             status = KILLED
         return execution._replace(
@@ -498,7 +499,7 @@ class History:
         """Return a job's status; one does not run any more if its execution does not."""
         if status == RUNNING and self.execution(execution_id).status != RUNNING:
             return KILLED
-        return status
+        return one_line(status)
 
     def ancestors(self, job: JobRow) -> list[int]:
         """Return the row ids of the jobs above one, from near to far."""
@@ -624,10 +625,8 @@ class History:
     def _groups(self, sql: str, *parameters: Any) -> Iterator[SiblingGroup]:
         for row in self.database.iterate(sql, *parameters):
             group = SiblingGroup(*row)
-            if group.status == RUNNING:
-                status = self._status(RUNNING, group.first_id >> JOB_NUMBER_BITS)
-                group = group._replace(status=status)
-            yield group
+            status = self._status(group.status, group.first_id >> JOB_NUMBER_BITS)
+            yield group if status == group.status else group._replace(status=status)
 
     def _siblings(self, groups: list[SiblingGroup], depth: int) -> list[TreeEntry]:
         """Return the entries of the jobs that have one parent, in order of their numbers."""
@@ -840,8 +839,8 @@ def _or_all(limit: int | None) -> int:
 def _parsed(text: str) -> Any:
     """Return what JSON says, or the text itself if it is none."""
     try:
-        return json.loads(text)
-    except ValueError:
+        return json.loads(text) if len(text) <= _MAX_JSON else text
+    except (ValueError, RecursionError):
         return text
 
 

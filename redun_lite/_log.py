@@ -195,7 +195,7 @@ class _Log:
             room = None if self._width is None else self._width - len(head) - len(command)
             told = _told(tags[execution.uuid], room)
             lines.append(
-                f"{execution.uuid[:8]:<9}  {status}  {format_time(execution.started)}  "
+                f"{one_line(execution.uuid[:8]):<9}  {status}  {format_time(execution.started)}  "
                 f"{_duration(execution.started, execution.ended):>8}  {command}"
                 + (self._palette.paint(told, "faint") if told else "")
             )
@@ -291,7 +291,7 @@ class _Log:
         job_id = history.job_id(job)
         yield from (
             self._title("Job", job_id, job.status, job.task_name),
-            self._field("Execution", f"{execution.uuid[:8]}  {_command(execution)}"),
+            self._field("Execution", f"{one_line(execution.uuid[:8])}  {_command(execution)}"),
             *self._times(job.started, job.ended),
         )
         above = history.ancestors(job)
@@ -462,7 +462,7 @@ class _Log:
 
     def _title(self, kind: str, id: str, status: str, name: str = "") -> str:
         words = [
-            self._palette.paint(f"{kind} {id}", "title"),
+            self._palette.paint(f"{kind} {one_line(id)}", "title"),
             self._palette.paint(status, status),
             one_line(name),
         ]
@@ -539,11 +539,12 @@ def _loaded(value: ValueRow) -> Any:
 
 
 def _attributes(value: ValueRow, class_name: str) -> dict[str, Any] | None:
-    """Return the attributes of a stored value, or None if it is of another class."""
+    """Return what a stored value has as texts and bytes, or None if it is of another class."""
     loaded = _loaded(value)
     if not isinstance(loaded, Composite) or loaded.name != class_name:
         return None
-    return loaded.attributes
+    told = loaded.attributes.items()
+    return {name: part for name, part in told if isinstance(part, (str, bytes))}
 
 
 def _indented(text: str) -> list[str]:

@@ -11,6 +11,10 @@ Here is an interpreter for pickles that builds data and nothing else:
   tuples nested a thousandfold can stall or crash the reader.
 * Instructions that today's pickles do not use are refused, as is a value that is too long.
 
+What comes out is as small as the pickle, but only as long as nobody walks all of it: parts may be
+shared, so a list of a few kilobytes may hold ten to the hundredth strings.  Never call `repr`,
+`str`, `hash` or `==` on a part whose type is not known to be an atom's.
+
 It is made from `pickle._Unpickler`, the one written in Python, whose memo is a dict: the C one
 allocates an array as long as the greatest memo index, which takes five bytes to make huge.
 """
@@ -19,18 +23,26 @@ from __future__ import annotations
 
 import io
 import pickle
-from typing import Any, Callable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Callable
 
 from ._expr import _GRAPH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MAX_SIZE = 1_000_000
 """Bytes of the longest value that is taken apart: about a second's work."""
 
 _MAX_NAME = 1000  # Names and paths are joined: not without end, since one may be repeated.
+_MAX_ATTRIBUTES = 1000  # Of an object; many may share them, and each is asked for them.
+_MAX_QUOTED = 200_000  # Bytes of quoted expressions; the same may be quoted in many places.
+_MAX_QUOTING = 8  # Levels of quoted expressions in quoted expressions.
 
 DICT = "builtins:dict"
 SET = "builtins:set"
 FROZENSET = "builtins:frozenset"
+QUOTE = "redun_lite._task:loads_quoted"
 
 
 class Global:
@@ -40,6 +52,27 @@ class Global:
 
     def __init__(self, name: str) -> None:
         self.name = name
+
+
+class Member:
+    """A member of an enumeration, or flags of one.
+
+    Attributes
+    ----------
+    class_name
+        `module:qualname` of the enumeration.
+    name
+        Its name; of flags, their names with `|` between; "" if they have none.
+    value
+        Its value, None where that is not stored.
+    """
+
+    __slots__ = ("class_name", "name", "value")
+
+    def __init__(self, class_name: str, name: str, value: Any) -> None:
+        self.class_name = class_name
+        self.name = name
+        self.value = value
 
 
 class Composite:
@@ -63,20 +96,27 @@ class Composite:
         self.name = name
         self.args = args
         self.state: Any = None
-        self.elements: list[Any] = []
-        self.entries: list[tuple[Any, Any]] = []
+        self.elements: Sequence[Any] = ()  # No list before there is something to hold.
+        self.entries: Sequence[tuple[Any, Any]] = ()
 
     @property
     def attributes(self) -> dict[str, Any]:
         """The attributes that the state gives, as far as it is of a usual form."""
-        parts = self.state if isinstance(self.state, tuple) else (self.state,)
-        return {
-            key: value
-            for part in parts
-            if isinstance(part, Composite)
-            for key, value in part.entries
-            if isinstance(key, str)
-        }
+        return dict(islice(self._attributes(), _MAX_ATTRIBUTES))
+
+    def _attributes(self) -> Iterator[tuple[str, Any]]:
+        # A tuple is the one of `__dict__` and the one of slots.
+        parts = self.state[:2] if isinstance(self.state, tuple) else (self.state,)
+        for part in parts:
+            if isinstance(part, Composite):
+                for key, value in islice(part.entries, _MAX_ATTRIBUTES):
+                    if isinstance(key, str):
+                        yield key, value
+
+    def text(self, attribute: str) -> str:
+        """Return the text that an attribute is; if it is none, nothing."""
+        value = self.attributes.get(attribute)
+        return value if isinstance(value, str) else ""
 
 
 class NodeRef:
@@ -115,11 +155,38 @@ def load_safely(data: bytes) -> Any:
     >>> load_safely(pickle.dumps(print, 5)).name
     'builtins:print'
     """
+    return _load(data, _Quoted())
+
+
+class _Quoted:
+    """What a value may hold of quoted expressions, each of which is a pickle inside a pickle."""
+
+    __slots__ = ("left", "level")
+
+    def __init__(self) -> None:
+        self.left = _MAX_QUOTED
+        self.level = 0
+
+    def load(self, data: bytes) -> Sequence[Any]:
+        """Return what is quoted, if it is not too much."""
+        self.left -= len(data)
+        if self.left < 0 or self.level == _MAX_QUOTING:
+            return ()
+        self.level += 1
+        try:
+            return [_load(data, self)]
+        except Exception:  # It may be broken in any way.
+            return ()
+        finally:
+            self.level -= 1
+
+
+def _load(data: bytes, quoted: _Quoted) -> Any:
     if len(data) > MAX_SIZE:
         raise pickle.UnpicklingError(f"longer than {MAX_SIZE} bytes")
     if data[: len(_GRAPH)] != _GRAPH:
-        return _SafeUnpickler(data).load()
-    unpickler = _SafeUnpickler(data[len(_GRAPH) :])
+        return _SafeUnpickler(data, quoted).load()
+    unpickler = _SafeUnpickler(data[len(_GRAPH) :], quoted)
     nodes, value = unpickler.load()
     unpickler.nodes.extend(nodes)
     return value
@@ -174,7 +241,31 @@ def _build_decimal(text: str) -> Any:
     import decimal
 
     _check_length(text)
+    if type(text) is not str:
+        raise pickle.UnpicklingError("a Decimal of something else than text")
     return decimal.Decimal(text)
+
+
+def _build_object(cls: Global, attributes: Composite) -> Composite:
+    made = Composite(cls.name)
+    made.state = attributes
+    return made
+
+
+def _build_error(cls: Global, args: tuple[Any, ...]) -> Composite:
+    if not isinstance(args, tuple):
+        raise pickle.UnpicklingError("an error with something else than arguments")
+    return Composite(cls.name, args)
+
+
+def _build_member(cls: Global, name: str, value: Any = None) -> Member:
+    _check_length(cls.name, name + "")
+    return Member(cls.name, name, value)
+
+
+def _build_flags(cls: Global, bits: int, names: tuple[str, ...]) -> Member:
+    _check_length(cls.name, *names)
+    return Member(cls.name, "|".join(names), bits)
 
 
 def _date_builder(name: str) -> Callable[..., Any]:
@@ -197,6 +288,10 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "numpy.core.numeric:_frombuffer": _build_array,
     "numpy._core.numeric:_frombuffer": _build_array,
     "decimal:Decimal": _build_decimal,
+    "redun_lite._value:_rebuild": _build_object,
+    "redun_lite._value:_rebuild_error": _build_error,
+    "redun_lite._value:restore_member": _build_member,
+    "redun_lite._value:restore_flag": _build_flags,
     **{
         f"datetime:{name}": _date_builder(name)
         for name in ("date", "datetime", "time", "timedelta", "timezone")
@@ -217,9 +312,10 @@ BINPERSID
 
 
 class _SafeUnpickler(_PICKLE._Unpickler):  # type: ignore[misc]
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, quoted: _Quoted) -> None:
         super().__init__(io.BytesIO(data))
         self.nodes: list[Any] = []
+        self._quoted = quoted
 
     def find_class(self, module: Any, name: Any) -> Global:
         _check_length(module, name)
@@ -229,12 +325,16 @@ class _SafeUnpickler(_PICKLE._Unpickler):  # type: ignore[misc]
         if type(pid) is int:
             return NodeRef(pid, self.nodes)
         if type(pid) is str:
+            _check_length(pid)
             return Global(pid)
-        raise pickle.UnpicklingError(f"unknown reference {pid!r:.50}")
+        raise pickle.UnpicklingError(f"a reference by {type(pid).__name__}")
 
     def _reduce(self) -> None:
         args = self.stack.pop()
-        self.stack[-1] = _made(self.stack[-1], args)
+        made = self.stack[-1] = _made(self.stack[-1], args)
+        if isinstance(made, Composite) and made.name == QUOTE:
+            quoted = args[0] if args else None
+            made.elements = self._quoted.load(quoted) if type(quoted) is bytes else ()
 
     def _newobj_ex(self) -> None:
         kwargs = self.stack.pop()
@@ -271,6 +371,8 @@ class _SafeUnpickler(_PICKLE._Unpickler):  # type: ignore[misc]
     def _extend(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, Composite):
+            if type(target.elements) is not list:
+                target.elements = []
             target = target.elements
         if type(target) is not list:
             raise pickle.UnpicklingError(f"a {type(target).__name__} with elements")
@@ -287,6 +389,8 @@ class _SafeUnpickler(_PICKLE._Unpickler):  # type: ignore[misc]
         target = self.stack[-1]
         if not isinstance(target, Composite):
             raise pickle.UnpicklingError(f"a {type(target).__name__} with entries")
+        if type(target.entries) is not list:
+            target.entries = []
         target.entries.extend(zip(items[::2], items[1::2]))
 
     dispatch = {

@@ -48,6 +48,11 @@ class Colour(enum.Enum):
     RED = 1
 
 
+class Access(enum.Flag):
+    READ = 1
+    WRITE = 2
+
+
 @dataclasses.dataclass
 class Sample:
     name: str
@@ -74,6 +79,17 @@ class Slotted:
     def __init__(self):
         self.a = 1
         self.b = [2]
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenSlots:
+    __slots__ = ("a",)
+    a: object
+
+
+class Refused(Exception):
+    def __init__(self, reason, code):
+        super().__init__(reason)
 
 
 class Pairs(dict):
@@ -133,7 +149,11 @@ def show_pickle(*parts: bytes) -> str:
         (Slotted(), "Slotted(a=1, b=[2])"),
         (Pairs(a=1), "Pairs('a': 1)"),
         (Numbers([1, 2]), "Numbers(1, 2)"),
-        (Colour.RED, "Colour(1)"),
+        (FrozenSlots(1), "FrozenSlots(a=1)"),
+        (Refused("late", 5), "Refused('late')"),
+        (Colour.RED, "Colour.RED"),
+        (Access.READ | Access.WRITE, "Access.READ|WRITE"),
+        (Access(0), "Access(0)"),
         (decimal.Decimal("1.50"), "Decimal('1.50')"),
         (pathlib.PurePosixPath("/a/b"), "PurePosixPath('/', 'a', 'b')"),
         (datetime.date(2024, 2, 3), "datetime.date(2024, 2, 3)"),
