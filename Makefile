@@ -10,6 +10,8 @@
 PYTHON ?= python3
 PYTHONS ?= 3.9 3.10 3.11 3.12 3.13
 PYTEST = -m pytest -n auto --doctest-modules redun_lite tests $(ARGS)
+# The programs that tests start would compile the package, each again if they may not keep that.
+COMPILE = -m compileall -q redun_lite
 # pip 25.1 is the first that installs dependency groups; -qq keeps errors only.
 INSTALL = -m pip install -qq --disable-pip-version-check
 
@@ -48,6 +50,7 @@ oldest: .venv/stamp
 	@echo "Nothing in redun_lite needs more than Python 3.9"
 
 unit: .venv/stamp
+	@.venv/bin/python $(COMPILE)
 	@.venv/bin/python $(PYTEST)
 
 fix: .venv/stamp
@@ -78,7 +81,7 @@ matrix:
 	    [ "$(origin PYTHONS)" = file ] || failed="$$failed $$version"; \
 	  elif ! install "$$python" $$venv; then \
 	    echo "$$version  FAILED to install the test tools for $$python"; failed="$$failed $$version"; \
-	  elif $$venv/bin/python $(PYTEST) >$$venv/log 2>&1; then \
+	  elif $$venv/bin/python $(COMPILE) && $$venv/bin/python $(PYTEST) >$$venv/log 2>&1; then \
 	    echo "$$version  $$(tail -n 1 $$venv/log)"; ran=yes; \
 	  else \
 	    cat $$venv/log; \
