@@ -23,11 +23,11 @@ ENGINE = os.environ.get("BENCHMARK_ENGINE", "redun_lite")
 EXECUTOR = os.environ.get("BENCHMARK_EXECUTOR", "default")
 
 if ENGINE == "redun":
-    from redun import Scheduler, __version__, task  # type: ignore[import-not-found]
+    from redun import File, Scheduler, __version__, task  # type: ignore[import-not-found]
     from redun.config import Config  # type: ignore[import-not-found]
 else:
     sys.path.insert(0, str(ROOT))
-    from redun_lite import Config, Scheduler, __version__, task
+    from redun_lite import Config, File, Scheduler, __version__, task
 
 redun_namespace = "benchmark"
 
@@ -77,6 +77,22 @@ def sequence(length: int) -> int:
     return number
 
 
+@task(version=os.environ.get("BENCHMARK_VERSION", "1"))
+def read(file: Any, number: int) -> int:
+    """Read a file, as far as a benchmark needs to."""
+    return number
+
+
+def library(jobs: int) -> Any:
+    """Call `noop` so often, and `read` with one of a hundred files for each hundredth call."""
+    folder = Path(os.environ["BENCHMARK_FOLDER"])
+    files = [File(str(folder / f"input-{number}.txt")) for number in range(100)]
+    return [
+        read(files[number // 100 % 100], number) if number % 100 == 0 else noop(number)
+        for number in range(jobs)
+    ]
+
+
 def doubling(times: int) -> Any:
     """Add a number to itself again and again: 2**times paths through `times` calls."""
     number = 1
@@ -87,6 +103,7 @@ def doubling(times: int) -> Any:
 
 WORKFLOWS = {
     "fan_out": (fan_out, lambda jobs: list(range(jobs))),
+    "library": (library, lambda jobs: list(range(jobs))),
     "tail_recursion": (tail_recursion, lambda depth: 0),
     "recursion": (recursion, lambda depth: depth),
     "sequence": (sequence, lambda length: length),
