@@ -43,10 +43,12 @@ if TYPE_CHECKING:
     from ._errors import RepositoryWriteError as RepositoryWriteError
     from ._errors import ResultError as ResultError
     from ._errors import ScriptError as ScriptError
+    from ._errors import StoredValueError as StoredValueError
     from ._errors import TaskError as TaskError
     from ._errors import TaskTimeout as TaskTimeout
     from ._errors import UnknownTask as UnknownTask
     from ._errors import UsageError as UsageError
+    from ._errors import ValueTooLarge as ValueTooLarge
     from ._errors import WorkerDied as WorkerDied
     from ._executor import AliasExecutor as AliasExecutor
     from ._executor import Executor as Executor
@@ -72,6 +74,7 @@ if TYPE_CHECKING:
     from ._file import Staging as Staging
     from ._file import StagingDir as StagingDir
     from ._file import StagingFile as StagingFile
+    from ._file_cache import FileCache as FileCache
     from ._fs import FileSystem as FileSystem
     from ._fs import get_filesystem as get_filesystem
     from ._fs import glob_file as glob_file
@@ -154,10 +157,12 @@ _MODULES = {
         "RepositoryWriteError",
         "ResultError",
         "ScriptError",
+        "StoredValueError",
         "TaskError",
         "TaskTimeout",
         "UnknownTask",
         "UsageError",
+        "ValueTooLarge",
         "WorkerDied",
     ),
     "_executor": ("AliasExecutor", "Executor", "LocalExecutor", "register_executor"),
@@ -184,6 +189,7 @@ _MODULES = {
         "StagingDir",
         "StagingFile",
     ),
+    "_file_cache": ("FileCache",),
     "_fs": ("FileSystem", "get_filesystem", "glob_file", "register_filesystem"),
     "_handle": ("Handle", "merge_handles"),
     "_job": ("Job", "JobInfo"),

@@ -13,7 +13,7 @@ filter, since it differs in case.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -96,6 +96,23 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+@runtime_checkable
+class Upkeep(Database, Protocol):
+    """A database that can be looked after from here; a server has programs of its own for that."""
+
+    def table_sizes(self) -> dict[str, int]:
+        """Return about how many bytes each table takes, with its indexes; {} if nobody knows."""
+
+    def problems(self) -> Iterator[str]:
+        """Yield what is broken in the database as such, whatever is in it."""
+
+    def vacuum(self) -> None:
+        """Write the database anew, without the space that nothing takes any more."""
+
+    def backup(self, path: str) -> None:
+        """Write a copy to a file that is not there yet, while others may go on writing."""
 
 
 class Source(Protocol):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._errors import StoredValueError
 from ._handle_states import are_valid, would_invalidate
 from ._plugins import database_source
 from ._provenance import (
@@ -29,6 +30,7 @@ from ._provenance import (
 from ._sqlite import MEMORY, source_at, storable
 from ._task import TaskCode
 from ._timers import now
+from ._value_store import StorePlace, home_of, read_value
 from ._writer import WriteBehind, Writer
 
 if TYPE_CHECKING:
@@ -41,6 +43,9 @@ FLUSH_INTERVAL = 0.25
 
 BATCH_JOBS = 4_000
 """Jobs after which a batch goes to the writer even before `FLUSH_INTERVAL`."""
+
+MAX_VALUE_SIZE = 1_000_000_000
+"""The most bytes that an argument or a result may have, if nothing else is said."""
 
 _KNOWN_VALUES = 20_000  # Values remembered, so that one that recurs is pickled once.
 
@@ -74,14 +79,24 @@ class Repository:
     where
         Where its database is; or the path of a SQLite file, which is made if it does not exist, or
         ":memory:".
+    place
+        Where large values go, if not into the database.
+    max_value_size
+        The most bytes that an argument or a result may have.
     """
 
     @classmethod
     def from_config(cls, config: Config) -> Repository:
-        """Open the repository that `[backend] db_uri` names."""
-        return cls(database_source(config))
+        """Open the repository that the section `[backend]` describes."""
+        place = StorePlace.from_config(config)
+        return cls(database_source(config), place, config.backend.max_value_size)
 
-    def __init__(self, where: str | Source = MEMORY) -> None:
+    def __init__(
+        self,
+        where: str | Source = MEMORY,
+        place: StorePlace | None = None,
+        max_value_size: int = MAX_VALUE_SIZE,
+    ) -> None:
         source = source_at(where)
         self.source = source
         self.address = source.address
@@ -91,12 +106,14 @@ class Repository:
         try:
             source.migrate(self.database)
             if source.is_in_memory:
-                self._writer = Writer(self.database)
+                self._writer = Writer(self.database, place)
             else:
-                self._writer = WriteBehind(Writer(source.connect()))
+                self._writer = WriteBehind(Writer(source.connect(), place))
         except BaseException:
             self.database.close()
             raise
+        self.max_value_size = max_value_size
+        self._collected: list[Any] = []
         self._is_closed = False
         self._batch = Batch()
         self._last_flush = time.monotonic()
@@ -122,16 +139,36 @@ class Repository:
         """Return the calls recorded under each key, the latest first; failed ones left out."""
         found: dict[bytes, list[CachedCall]] = {}
         for key, *call in self.database.rows_in(SELECT_CALLS, keys):
-            found.setdefault(key, []).append(CachedCall(*call))
+            cached = CachedCall(*call)
+            if not cached.data:
+                data = self._stored_data(cached.single_id, cached.digest)
+                if data is None:
+                    continue
+                cached = cached._replace(data=data)
+            found.setdefault(key, []).append(cached)
         for calls in found.values():
             if len(calls) > 1:
                 calls.sort(key=lambda call: (call.computed, call.id), reverse=True)
         return found
 
-    def look_up_value(self, value_id: int) -> tuple[bytes, str, bytes]:
-        """Return digest, type name and data of a value."""
-        row: tuple[bytes, str, bytes] = self.database.rows(SELECT_VALUE, value_id)[0]
-        return row
+    def look_up_value(self, value_id: int) -> tuple[bytes, str, bytes] | None:
+        """Return digest, type name and data of a value; None if it is not there any more."""
+        for key, type_name, data in self.database.rows(SELECT_VALUE, value_id):
+            found = data or self._stored_data(value_id, key)
+            return None if found is None else (key, type_name, found)
+        return None
+
+    def _stored_data(self, value_id: int, key: bytes) -> bytes | None:
+        """Return the data of a value that is not in its row; None if it is lost."""
+        try:
+            return read_value(self.database, value_id, home_of(self.address))
+        except StoredValueError as error:
+            if key not in self._writer.lost:
+                import logging  # Takes a while to import, and is seldom needed.
+
+                self._writer.lost.add(key)
+                logging.getLogger("redun_lite").warning("%s: what made it runs again", error)
+            return None
 
     def look_up_task_set(self, task_set_id: int) -> TaskSet:
         """Return a recorded set of tasks."""
@@ -192,7 +229,13 @@ class Repository:
 
         host, pid = socket.gethostname(), os.getpid()
         row = (uuid, json.dumps(argv), started, host, pid, started, parent_job)
-        return self._writer.start_execution(row)
+        execution_id = self._writer.start_execution(row)
+        if self._writer.collected != self._collected:
+            self._collected = self._writer.collected
+            self.known_values.clear()
+            self._task_sets.clear()
+            self._task_sets_by_id.clear()
+        return execution_id
 
     def find_execution(self, uuid: str) -> int | None:
         """Return the id of an execution, or None if it is not recorded here."""

@@ -741,8 +741,8 @@ class Engine:
             )
         if not task_set.tasks <= self._current_tasks:
             return False
-        _, type_name, data = self.repository.look_up_value(cached.result_id)
-        value = self._load_valid(type_name, data)
+        found = self.repository.look_up_value(cached.result_id)
+        value = _INVALID if found is None else self._load_valid(*found[1:])
         if value is _INVALID or isinstance(value, ErrorValue):
             return False
         self.handles.replayed_whole(value)

@@ -95,10 +95,18 @@ class HashError(RedunLiteError):
 
     def within(self, where: str) -> HashError:
         """Return the error as seen from the value around."""
-        return HashError(self.reason, where + self.path)
+        return type(self)(self.reason, where + self.path)
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+class ValueTooLarge(HashError):
+    """An argument or a result has more bytes than `[backend] max_value_size` lets be recorded.
+
+    The message names the task, which value it is, and its size.  Return a `File` that holds it, or
+    raise the limit, best together with a value store (`value_store_path`).
+    """
 
 
 class ExpressionError(RedunLiteError, TypeError):
@@ -145,6 +153,14 @@ class RepositoryWriteError(RepositoryError):
     committed before stays valid.  Make room, grant write access, or let the other process end, and
     run again: the run resumes from what was recorded.  Or the file was deleted or replaced while it
     was in use: then what was recorded since is lost.
+    """
+
+
+class StoredValueError(RepositoryError):
+    """The file of a value in the value store is missing or damaged.
+
+    A run takes the value as if it had not been recorded: what made it runs again, and the file is
+    written anew.  `db check` lists all such values.  Bring the file back, if there is a copy.
     """
 
 

@@ -21,14 +21,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ._database import ALL
 from ._display import KILLED, format_job_id, one_line
-from ._errors import RepositoryError, UsageError, suggest
+from ._errors import RepositoryError, StoredValueError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
+from ._record import ErrorValue
 from ._schema import JOB_NUMBER_BITS, VERSION
 from ._sqlite import source_at
 from ._timers import now
+from ._value import dumps
+from ._value_store import StoredFile, fetch, home_of, is_safe_to_show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ._database import Database, Source
     from ._db import Repository
@@ -43,6 +46,7 @@ MAX_LINE_SIZE = 20_000
 """Bytes of the longest value that is read to be shown within a line."""
 
 _FIRST_WITH_ATTEMPTS = 2  # Schema version that has the table.
+_FIRST_WITH_STORE = 3  # Schema version in which values may be in files.
 _FIRST_WITH_PARTS = 2  # Schema version in which executions can be parts of others.
 _MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
 _MAX_SIBLINGS = 12  # Calls of one task by one job that are listed one by one.
@@ -328,6 +332,8 @@ FROM argument JOIN value ON value.id = argument.value_id
 WHERE argument.call_id IN ({{ids}}) ORDER BY argument.call_id, argument.position
 """
 
+STORED_VALUE = "SELECT digest, size, path FROM stored_value WHERE value_id = ?"
+
 ATTEMPTS = f"""
 SELECT attempt.number, attempt.started, attempt.ended, {_VALUE_COLUMNS}
 FROM attempt LEFT JOIN value ON value.id = attempt.error_id
@@ -520,7 +526,12 @@ class History:
         if self.version < _FIRST_WITH_ATTEMPTS:
             return []
         return [
-            AttemptRow(number, started, ended, None if value[0] is None else ValueRow(*value))
+            AttemptRow(
+                number,
+                started,
+                ended,
+                None if value[0] is None else self._value_row(value, MAX_LINE_SIZE),
+            )
             for number, started, ended, *value in self.database.rows(
                 ATTEMPTS, MAX_LINE_SIZE, job.id
             )
@@ -683,7 +694,7 @@ class History:
         """Return the arguments of calls, by the calls' row ids."""
         found: dict[int, list[ArgumentRow]] = {call_id: [] for call_id in call_ids}
         for call_id, name, *value in self.database.rows_in(ARGUMENTS, list(found), max_size):
-            found[call_id].append(ArgumentRow(call_id, name, ValueRow(*value)))
+            found[call_id].append(ArgumentRow(call_id, name, self._value_row(value, max_size)))
         return found
 
     def results(
@@ -691,17 +702,37 @@ class History:
     ) -> dict[int, ValueRow]:
         """Return what calls came to, or their errors, by the calls' row ids."""
         rows = self.database.rows_in(RESULTS, list(call_ids), max_size)
-        return {call_id: ValueRow(*value) for call_id, *value in rows}
+        return {call_id: self._value_row(value, max_size) for call_id, *value in rows}
 
     def script_result(self, call: CallRow) -> ValueRow | None:
         """Return the `ScriptResult` that a call's script ended with, if there is one."""
         for _, *value in self.database.rows_in(SCRIPT_RESULTS, [call.id], MAX_VALUE_SIZE):
-            return ValueRow(*value)
+            return self._value_row(value, MAX_VALUE_SIZE)
         return None
 
     def value(self, value_id: int, max_size: int = MAX_VALUE_SIZE) -> ValueRow:
         """Return a value by its row id."""
-        return ValueRow(*self._row("value", VALUE_BY_ID, max_size, value_id))
+        return self._value_row(self._row("value", VALUE_BY_ID, max_size, value_id), max_size)
+
+    def _value_row(self, columns: Sequence[Any], max_size: int) -> ValueRow:
+        """Return a value as its row has it; one without data may have that in a file."""
+        value = ValueRow(*columns)
+        if value.size or self.version < _FIRST_WITH_STORE:
+            return value
+        for row in self.database.rows(STORED_VALUE, value.id):
+            file = StoredFile(*row)
+            return value._replace(size=file.size, data=self._stored_data(value, file, max_size))
+        return value
+
+    def _stored_data(self, value: ValueRow, file: StoredFile, max_size: int) -> bytes | None:
+        """Return what the file of a value holds, or in its place an error that is shown."""
+        home = home_of(self.address)
+        if file.size > max_size or not is_safe_to_show(file, home):
+            return None
+        try:
+            return fetch(file, home, f"value {value.digest.hex()[:8]}")
+        except StoredValueError as error:
+            return dumps(ErrorValue("redun_lite.StoredValueError", str(error), ""))
 
     def task(self, task_id: int) -> TaskRow:
         """Return a task by its row id."""
@@ -789,7 +820,7 @@ class History:
             found += [call for call in calls if call.digest.hex().startswith(text)]
             if len(text) <= 40:
                 values = self.database.rows(VALUES_BY_PREFIX, MAX_VALUE_SIZE, *bounds, limit)
-                found += map(ValueRow._make, values)
+                found += [self._value_row(row, MAX_VALUE_SIZE) for row in values]
                 found += map(TaskRow._make, self.database.rows(TASKS_BY_PREFIX, *bounds, limit))
         return found
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ._db import Repository
-from ._errors import HashError, RedunLiteError
+from ._errors import HashError, RedunLiteError, ValueTooLarge
 from ._expr import key_of_expr
 from ._hash import digest, is_flat, key_of
 from ._job import Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
@@ -178,7 +178,10 @@ class Recorder:
                 single = ValueRecord(cached.digest, "", None, id=cached.single_id)
             else:
                 single = self._take_early(job) or self._result_record(job, job.single)
-            result = self._value_record(result_key, value)
+            try:
+                result = self._checked_record(result_key, value)
+            except ValueTooLarge as error:
+                raise error.within(f"result of {job.task_name}") from None
         node = CallNode(key, outcome, task_set)
         if not has_provenance(job):
             self._note_unrecorded(task)
@@ -307,7 +310,7 @@ class Recorder:
         records = []
         try:
             for name, key, value in zip(job.names, job.keys or (), job.values):  # noqa: B007
-                records.append(self._value_record(key, value))
+                records.append(self._checked_record(key, value))
         except HashError as error:
             raise error.within(f"argument {name!r} of {job.task_name}") from None
         return records
@@ -321,9 +324,23 @@ class Recorder:
     def _result_record(self, job: Job, value: Any) -> ValueRecord:
         key = key_of(value) if is_flat(value) else self._result_key(job, value)
         try:
-            return self._value_record(key, value)
+            return self._checked_record(key, value)
         except HashError as error:
             raise error.within(f"result of {job.task_name}") from None
+
+    def _checked_record(self, key: bytes, value: Any) -> ValueRecord:
+        """Return the record of an argument or a result, if it may be so large."""
+        record = self._value_record(key, value)
+        data = record.data  # None once it is written: then it was not too large.
+        if data is not None and len(data) > self.repository.max_value_size:
+            self.repository.known_values.pop(key, None)
+            raise ValueTooLarge(
+                f"{type(value).__name__} of {len(data):,} bytes is more than [backend] "
+                f"max_value_size = {self.repository.max_value_size} lets be recorded; return a "
+                "File that holds it, or raise the limit (value_store_path keeps large values out "
+                "of the database)"
+            )
+        return record
 
     def _value_record(self, key: bytes, value: Any) -> ValueRecord:
         repository = self.repository

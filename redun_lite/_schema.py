@@ -16,7 +16,9 @@ execution lie together, in order, with no index of their own.
 
 from __future__ import annotations
 
-VERSION = 2
+from typing import NamedTuple
+
+VERSION = 3
 """Version of the schema, in `PRAGMA user_version`."""
 
 APPLICATION_ID = 0x72646C74
@@ -61,7 +63,7 @@ CREATE TABLE value (
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,
     type_id INTEGER NOT NULL,
-    data BLOB NOT NULL
+    data BLOB NOT NULL               -- empty if it is in a file: see stored_value
 );
 CREATE TABLE subvalue (
     parent_id INTEGER NOT NULL,
@@ -158,5 +160,88 @@ CREATE TABLE handle_edge (           -- from a state to one that was derived fro
 CREATE INDEX handle_edge_child ON handle_edge (child_id);
 """
 
-MIGRATIONS = [_VERSION_1, _VERSION_2]
+# What a version before knows nothing of is dropped.  A column is dropped by making its table anew,
+# for SQLite can do nothing else before 3.35.
+_BACK_TO_1 = """
+CREATE TABLE execution_before (
+    id INTEGER PRIMARY KEY,
+    uuid TEXT NOT NULL UNIQUE,
+    argv TEXT NOT NULL,
+    started INTEGER NOT NULL,
+    ended INTEGER,
+    status TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    heartbeat INTEGER NOT NULL
+);
+INSERT INTO execution_before (id, uuid, argv, started, ended, status, host, pid, heartbeat)
+SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat FROM execution;
+DROP TABLE execution;
+ALTER TABLE execution_before RENAME TO execution;
+DROP TABLE attempt;
+DROP TABLE handled;
+DROP TABLE handle_edge;
+DROP TABLE handle_state;
+"""
+
+_VERSION_3 = """
+CREATE TABLE stored_value (          -- a value whose data is in a file; see `_value_store`
+    value_id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,            -- of the file's content
+    size INTEGER NOT NULL,
+    path TEXT NOT NULL               -- starts at the database's folder if it is no URL or absolute
+);
+CREATE INDEX stored_value_digest ON stored_value (digest);
+CREATE TABLE property (              -- what there is to know of the repository as a whole
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+"""
+
+_BACK_TO_2 = """
+DROP TABLE stored_value;
+DROP TABLE property;
+"""
+
+
+class Step(NamedTuple):
+    """A step to a version of the schema, and back from it.
+
+    Attributes
+    ----------
+    brings
+        What there is from that version on.
+    up, down
+        The statements, separated by `;` at the end of a line.
+    counts
+        What the step down drops: for each kind of record a query that counts them.
+    """
+
+    brings: str
+    up: str
+    down: str = ""
+    counts: tuple[tuple[str, str], ...] = ()
+
+
+STEPS = (
+    Step("executions, jobs, calls, values, tasks, files, tags", _VERSION_1),
+    Step(
+        "subruns, attempts, handled errors, states of handles",
+        _VERSION_2,
+        _BACK_TO_1,
+        (
+            (
+                "subrun made an execution of its own",
+                "SELECT count(*) FROM execution WHERE parent_job_id IS NOT NULL",
+            ),
+            ("attempt", "SELECT count(*) FROM attempt"),
+            ("handled error", "SELECT count(*) FROM handled"),
+            ("state of a handle", "SELECT count(*) FROM handle_state"),
+        ),
+    ),
+    Step("large values in files of the value store", _VERSION_3, _BACK_TO_2),
+)
+"""`STEPS[v]` brings a database from version v to version v + 1, and back."""
+
+MIGRATIONS = [step.up for step in STEPS]
 """`MIGRATIONS[v]` brings a database from version v to version v + 1."""

@@ -31,6 +31,12 @@ MEMORY = ":memory:"
 BUSY_TIMEOUT = 120.0
 """Seconds to wait for another process that is writing."""
 
+TABLE_SIZES = """
+SELECT sqlite_master.tbl_name, sum(dbstat.pgsize)
+FROM dbstat JOIN sqlite_master ON sqlite_master.name = dbstat.name
+WHERE dbstat.aggregate = TRUE GROUP BY sqlite_master.tbl_name
+"""
+
 _MAX_VARIABLES = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
 _PRAGMAS = (
@@ -409,6 +415,34 @@ class SqliteDatabase:
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
+
+    # Upkeep
+
+    def table_sizes(self) -> dict[str, int]:
+        try:
+            return dict(self.connection.execute(TABLE_SIZES))
+        except sqlite3.OperationalError:
+            return {}  # Not every SQLite is built with the table that has them.
+
+    def problems(self) -> Iterator[str]:
+        for (text,) in self.iterate("PRAGMA integrity_check"):
+            if text != "ok":
+                yield text
+
+    def vacuum(self) -> None:
+        self.execute("VACUUM")
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def backup(self, path: str) -> None:
+        try:
+            target = sqlite3.connect(path)
+            try:
+                # In one step: after each, SQLite would begin anew if others have written.
+                self.connection.backup(target)
+            finally:
+                target.close()
+        except sqlite3.Error as error:
+            raise explain(error, path) from None
 
     def _check(self) -> None:
         if not self.connection.in_transaction:

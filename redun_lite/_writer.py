@@ -21,9 +21,11 @@ from ._provenance import Batch, CallRecord, TaskSet, ValueRecord
 from ._sqlite import storable
 from ._task import Task, TaskCode
 from ._timers import now
+from ._value_store import ValueStore, open_store
 
 if TYPE_CHECKING:
     from ._database import Database
+    from ._value_store import StoredFile, StorePlace
 
 MAX_BACKLOG = 12
 """Batches that may wait for the writer before the engine waits for it."""
@@ -40,6 +42,12 @@ SELECT_CALL_IDS = "SELECT key, outcome, id FROM call WHERE key IN ({ids})"
 INSERT_VALUE = "INSERT INTO value (id, digest, type_id, data)"
 INSERT_SUBVALUE = "INSERT INTO subvalue (parent_id, child_id)"
 INSERT_FILE = "INSERT INTO file (value_id, path)"
+INSERT_STORED = "INSERT INTO stored_value (value_id, digest, size, path)"
+SELECT_STORED = """
+SELECT value.digest, stored_value.path, stored_value.size
+FROM value LEFT JOIN stored_value ON stored_value.value_id = value.id WHERE value.digest IN ({ids})
+"""
+SELECT_COLLECTED = "SELECT value FROM property WHERE name = 'collected'"
 INSERT_CALL = """INSERT INTO call
     (id, key, outcome, task_id, single_id, result_id, task_set_id, computed)"""
 INSERT_ARGUMENT = "INSERT INTO argument (call_id, position, name, value_id)"
@@ -80,6 +88,8 @@ REPLACE_JOB = """ON CONFLICT (id) DO UPDATE SET parent_id = excluded.parent_id,
     started = excluded.started, ended = excluded.ended"""
 REPLACE_ATTEMPT = """ON CONFLICT (job_id, number) DO UPDATE SET started = excluded.started,
     ended = excluded.ended, error_id = excluded.error_id"""
+REPLACE_STORED = """ON CONFLICT (value_id) DO UPDATE SET digest = excluded.digest,
+    size = excluded.size, path = excluded.path"""
 REPLACE_HANDLED = "ON CONFLICT (place, key) DO UPDATE SET error = excluded.error"
 
 
@@ -96,15 +106,26 @@ class Writer:
     ----------
     database
         A connection to it, which is the writer's from here on.
+    place
+        Where large values go, if not into the database.
 
     Attributes
     ----------
     running
         Row ids of the executions that go on.
+    lost
+        Keys of values whose files were found to be missing or damaged.
+    collected
+        Says how often garbage had been collected when the last execution began.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, place: StorePlace | None = None) -> None:
         self._database = database
+        self._place = place
+        self._store: ValueStore | None = None
+        self._stored: dict[bytes, StoredFile] = {}  # Files of the values that are being written.
+        self.lost: set[bytes] = set()
+        self.collected: list[Any] = []
         self._tasks: dict[bytes, int] = {}
         self._types: dict[str, int] = {}
         self.address = database.address
@@ -119,6 +140,12 @@ class Writer:
             )
         execution_id: int = self._database.rows(SELECT_EXECUTION_ID, row[0])[0][0]
         self.running.add(execution_id)
+        # From here on nothing is collected; what was, may have been rows that are known here.
+        collected = self._database.rows(SELECT_COLLECTED)
+        if collected != self.collected:
+            self.collected = collected
+            self._tasks.clear()
+            self._types.clear()
         return execution_id
 
     def submit(self, batch: Batch) -> None:
@@ -133,10 +160,35 @@ class Writer:
         self._database.close()
 
     def write(self, batches: list[Batch]) -> None:
-        """Write batches, in one transaction."""
+        """Write batches, in one transaction; the files of large values before it."""
+        if self._place is not None:
+            self._store_large(batches, self._place)
         with self._database.transaction():
             for batch in batches:
                 self._write_batch(batch)
+        self._stored.clear()
+
+    def _store_large(self, batches: list[Batch], place: StorePlace) -> None:
+        """Write the files of values that are too large for the database."""
+        large: dict[bytes, bytes] = {}
+        for batch in batches:
+            pending = _values_of(batch)
+            for value in pending:
+                if value.id is None:
+                    pending += value.subvalues
+                    if value.data is not None and len(value.data) > place.min_size:
+                        large[value.key] = value.data
+        if not large:
+            return
+        store = self._store
+        if store is None:
+            store = self._store = open_store(self._database, place)
+        for key, path, size in self._database.rows_in(SELECT_STORED, list(large)):
+            if path is None or (key not in self.lost and store.has(path, size)):
+                large.pop(key, None)
+        again = {key for key in large if key in self.lost}
+        self._stored.update(zip(large, store.put_all(list(large.values()), bool(again))))
+        self.lost -= again
 
     def beat(self) -> None:
         """Give a sign of life of the executions that go on."""
@@ -156,15 +208,7 @@ class Writer:
                 self._write_task(task)
         for change in batch.handles:
             write_change(database, change)
-        values = batch.values + [call.result for call in calls]
-        values += [
-            call.single
-            for call in calls
-            if call.single is not None and call.single is not call.result
-        ]
-        values += [value for call in calls for value in call.arguments]
-        values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
-        self._write_values(values)
+        self._write_values(_values_of(batch))
         self._write_calls(calls)
         for node in batch.forgotten:
             # Another process may have removed it, and the next call then got its id.
@@ -316,6 +360,9 @@ class Writer:
             value.id = last
             name = value.type_name
             rows.append((last, value.key, types.get(name) or self._type_id(name), value.data))
+        stored = self._stored
+        if stored:
+            rows = [(*row[:3], b"" if row[1] in stored else row[3]) for row in rows]
         known_ids = self._database.insert_new(INSERT_VALUE, "digest", SELECT_VALUE_IDS, rows)
         for key, row_id in known_ids:
             if key in first:
@@ -329,8 +376,22 @@ class Writer:
             twin.id = first[twin.key].id
             twin.data = None
         self._database.insert(INSERT_FILE, files, IGNORE)
+        if stored:
+            places = [(first[key].id, *file) for key, file in stored.items() if key in first]
+            self._database.insert(INSERT_STORED, places, REPLACE_STORED)
         pairs = [(parent.id, child.id) for parent in parents for child in parent.subvalues]
         self._database.insert(INSERT_SUBVALUE, pairs, IGNORE)
+
+
+def _values_of(batch: Batch) -> list[ValueRecord]:
+    calls = batch.calls
+    values = batch.values + [call.result for call in calls]
+    values += [
+        call.single for call in calls if call.single is not None and call.single is not call.result
+    ]
+    values += [value for call in calls for value in call.arguments]
+    values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
+    return values
 
 
 class WriteBehind:
@@ -345,6 +406,7 @@ class WriteBehind:
     def __init__(self, writer: Writer) -> None:
         self._writer = writer
         self.running = writer.running
+        self.lost = writer.lost
         self._queue: queue.SimpleQueue[Batch | threading.Event | None] = queue.SimpleQueue()
         self._slots = threading.Semaphore(MAX_BACKLOG)
         self._error: RepositoryError | None = None
@@ -356,6 +418,11 @@ class WriteBehind:
         """Insert an execution at once; return its row id."""
         with self._lock:
             return self._writer.start_execution(row)
+
+    @property
+    def collected(self) -> list[Any]:
+        """Says how often garbage had been collected when the last execution began."""
+        return self._writer.collected
 
     def submit(self, batch: Batch) -> None:
         """Take a batch to be written; wait if too many are.
