@@ -212,7 +212,14 @@ class JobTree(NamedTuple):
     left_out: int
 
 
-Found = Union[ExecutionRow, JobRow, CallRow, ValueRow, TaskRow]
+class FileRow(NamedTuple):
+    """A file, in one of the states that it was recorded in."""
+
+    path: str
+    value: ValueRow
+
+
+Found = Union[ExecutionRow, JobRow, CallRow, ValueRow, TaskRow, FileRow]
 
 
 # Queries
@@ -306,36 +313,42 @@ WHERE call.id IN (SELECT call_id FROM argument WHERE value_id = ? LIMIT ?)
 """
 )
 
-_VALUE_COLUMNS = """value.id, value.digest, value_type.name, length(value.data),
+VALUE_COLUMNS = """value.id, value.digest, value_type.name, length(value.data),
     CASE WHEN length(value.data) <= ? THEN value.data END
 """
 SELECT_VALUE = f"""
-SELECT {_VALUE_COLUMNS}
+SELECT {VALUE_COLUMNS}
 FROM value JOIN value_type ON value_type.id = value.type_id
 """
 VALUE_BY_ID = SELECT_VALUE + "WHERE value.id = ?"
 VALUES_BY_PREFIX = SELECT_VALUE + "WHERE value.digest BETWEEN ? AND ? LIMIT ?"
 RESULTS = f"""
-SELECT call.id, {_VALUE_COLUMNS}
+SELECT call.id, {VALUE_COLUMNS}
 FROM call JOIN value ON value.id = call.result_id JOIN value_type ON value_type.id = value.type_id
 WHERE call.id IN ({{ids}})
 """
 SCRIPT_RESULTS = f"""
-SELECT call.id, {_VALUE_COLUMNS}
+SELECT call.id, {VALUE_COLUMNS}
 FROM call JOIN value ON value.id = call.single_id JOIN value_type ON value_type.id = value.type_id
 WHERE value_type.name = 'redun_lite.ScriptResult' AND call.id IN ({{ids}})
 """
 ARGUMENTS = f"""
-SELECT argument.call_id, argument.name, {_VALUE_COLUMNS}
+SELECT argument.call_id, argument.name, {VALUE_COLUMNS}
 FROM argument JOIN value ON value.id = argument.value_id
     JOIN value_type ON value_type.id = value.type_id
 WHERE argument.call_id IN ({{ids}}) ORDER BY argument.call_id, argument.position
 """
 
 STORED_VALUE = "SELECT digest, size, path FROM stored_value WHERE value_id = ?"
+SELECT_FILE = f"""
+SELECT file.path, {VALUE_COLUMNS}
+FROM file JOIN value ON value.id = file.value_id JOIN value_type ON value_type.id = value.type_id
+"""
+FILES_AT = SELECT_FILE + "WHERE file.path IN ({ids}) ORDER BY file.value_id DESC"
+PATHS_ENDING = "SELECT DISTINCT path FROM file WHERE path LIKE ? ESCAPE '\\' LIMIT ?"
 
 ATTEMPTS = f"""
-SELECT attempt.number, attempt.started, attempt.ended, {_VALUE_COLUMNS}
+SELECT attempt.number, attempt.started, attempt.ended, {VALUE_COLUMNS}
 FROM attempt LEFT JOIN value ON value.id = attempt.error_id
     LEFT JOIN value_type ON value_type.id = value.type_id
 WHERE attempt.job_id = ? ORDER BY attempt.number
@@ -761,7 +774,8 @@ class History:
         text
             `-` for the latest execution; the start of an execution's UUID; a job's id as
             `job_id` returns it; the start of the digest of a call, value or task; or a task's
-            full name, or its bare name if no other task has it.
+            full name, or its bare name if no other task has it; or the path of a file, or the end
+            of one if no other file has it.
 
         Raises
         ------
@@ -773,18 +787,58 @@ class History:
             if not latest:
                 raise UsageError(f"{self.address} has no executions yet")
             return latest[0]
-        found = self._candidates(text)
+        found = self._candidates(text) or self._files(text)
         if len(found) == 1:
             return found[0]
         if not found:
             raise UsageError(
-                f"no execution, job, call, value or task {text!r} in {self.address}"
+                f"no execution, job, call, value, task or file {text!r} in {self.address}"
                 + self._likely_names(text)
             )
         digits = max(len(text) + 4, 12)
         listed = ", ".join(self._describe(record, digits) for record in found[:_MAX_CANDIDATES])
         more = ", …" if len(found) > _MAX_CANDIDATES else ""
         raise UsageError(f"{text!r} may mean {listed}{more}; give more digits")
+
+    def find_execution(self, text: str) -> ExecutionRow:
+        """Return the one execution whose UUID starts with a text; of `-`, the latest.
+
+        Raises
+        ------
+        UsageError
+            There is none, or more than one.
+        """
+        if text == "-":
+            latest = self.find(text)
+            assert isinstance(latest, ExecutionRow)
+            return latest
+        prefix = text.lower()
+        found = []
+        if _UUID_PREFIX.fullmatch(prefix):
+            limit = _MAX_CANDIDATES + 1
+            found = self._executions(EXECUTIONS_BY_PREFIX, prefix, prefix, limit)
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise UsageError(f"no execution {text!r} in {self.address}; `log` lists them")
+        listed = ", ".join(execution.uuid for execution in found[:_MAX_CANDIDATES])
+        raise UsageError(f"{text!r} may mean execution {listed}; give more digits")
+
+    def files_at(self, path: str) -> list[FileRow]:
+        """Return the states that a file was recorded in, the latest first."""
+        rows = self.database.rows_in(FILES_AT, paths_like(path), MAX_LINE_SIZE)
+        found = {row[1]: FileRow(row[0], ValueRow(*row[1:])) for row in rows}
+        return [found[value_id] for value_id in sorted(found, reverse=True)]
+
+    def _files(self, text: str) -> list[Found]:
+        """Return the latest state of the file at a path, else of those whose paths end so."""
+        found: list[Found] = [*self.files_at(text)[:1]]
+        if not found and text:
+            end = "%/" + re.sub(r"([\\%_])", r"\\\1", text)
+            paths = [path for (path,) in self.database.rows(PATHS_ENDING, end, _MAX_CANDIDATES + 1)]
+            exact = [path for path in paths if path.endswith(text)]  # LIKE takes A for a.
+            found += [file for path in exact for file in self.files_at(path)[:1]]
+        return found
 
     def _likely_names(self, text: str) -> str:
         """Return the end of a line about an id that is not there: a task it could have meant."""
@@ -838,6 +892,8 @@ class History:
             return f"job {self.execution(record.execution_id).uuid}-{record.number}"
         if isinstance(record, TaskRow):
             return f"task {record.fullname} {record.digest.hex()[:digits]}"
+        if isinstance(record, FileRow):
+            return f"file {record.path}"
         kind = {CallRow: "call", ValueRow: "value"}[type(record)]
         return f"{kind} {record.digest.hex()[:digits]}"
 
@@ -855,6 +911,19 @@ class History:
                 f"{self.address}: {kind} {parameters[-1]} is referred to but missing"
             )
         return rows[0]
+
+
+def paths_like(path: str) -> list[str]:
+    """Return the texts under which a file that a person names may be recorded.
+
+    Workflows name files relative to where they run, or by their full paths.
+    """
+    if "://" in path or not path:
+        return [path]
+    full = os.path.abspath(os.path.expanduser(path))
+    relative = os.path.relpath(full)
+    forms = [path, os.path.normpath(path), full, relative, os.path.join(".", relative)]
+    return list(dict.fromkeys(forms))
 
 
 def _job_ids(execution_id: int) -> tuple[int, int]:

@@ -799,7 +799,9 @@ def test_log_of_nothing_is_one_line_and_makes_nothing(project):
 def test_log_of_an_unknown_id_is_one_line(project):
     project("run", "-q", "wf.py", "main")
     assert project("log", "zz") == 2
-    assert project.err.startswith("redun_lite: error: no execution, job, call, value or task 'zz'")
+    assert project.err.startswith(
+        "redun_lite: error: no execution, job, call, value, task or file 'zz'"
+    )
 
 
 def test_log_runs_nothing_that_is_stored(project):

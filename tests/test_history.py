@@ -530,7 +530,7 @@ def test_a_job_goes_before_an_execution_whose_id_starts_alike(lab, history):
 
 @pytest.mark.parametrize("text", ["0" * 40, "zz", "5c1f9a3e-77", "", "test_history.nothing", "%"])
 def test_an_unknown_id_is_one_line(two, history, text):
-    with pytest.raises(UsageError, match="no execution, job, call, value or task"):
+    with pytest.raises(UsageError, match="no execution, job, call, value, task or file"):
         history().find(text)
 
 
