@@ -84,16 +84,16 @@ def format_stored(type_name: str, size: int, data: bytes | None, limit: int = VA
     try:
         return _format(load_safely(data), limit)
     except Exception:  # It may be broken in any way.
-        return _unshown(type_name, clip(_as_text(data) or "cannot be shown", limit))
+        return _unshown(type_name, clip(_as_path(data) or "cannot be shown", limit))
 
 
-def _as_text(data: bytes) -> str:
-    """Return what a class has stored that is no pickle but text, such as a path; else ""."""
+def _as_path(data: bytes) -> str:
+    """Return the path that a class has stored in place of a pickle (`FileCache`), else ""."""
     try:
         text = data[:_MAX_LINE].decode()
     except UnicodeDecodeError:
         return ""
-    return text if text.isprintable() else ""
+    return text if "/" in text and text.isprintable() else ""
 
 
 def format_stored_block(type_name: str, size: int, data: bytes | None, width: int) -> list[str]:

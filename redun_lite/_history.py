@@ -543,7 +543,7 @@ class History:
                 number,
                 started,
                 ended,
-                None if value[0] is None else self._value_row(value, MAX_LINE_SIZE),
+                None if value[0] is None else self.value_row(value, MAX_LINE_SIZE),
             )
             for number, started, ended, *value in self.database.rows(
                 ATTEMPTS, MAX_LINE_SIZE, job.id
@@ -707,7 +707,7 @@ class History:
         """Return the arguments of calls, by the calls' row ids."""
         found: dict[int, list[ArgumentRow]] = {call_id: [] for call_id in call_ids}
         for call_id, name, *value in self.database.rows_in(ARGUMENTS, list(found), max_size):
-            found[call_id].append(ArgumentRow(call_id, name, self._value_row(value, max_size)))
+            found[call_id].append(ArgumentRow(call_id, name, self.value_row(value, max_size)))
         return found
 
     def results(
@@ -715,19 +715,19 @@ class History:
     ) -> dict[int, ValueRow]:
         """Return what calls came to, or their errors, by the calls' row ids."""
         rows = self.database.rows_in(RESULTS, list(call_ids), max_size)
-        return {call_id: self._value_row(value, max_size) for call_id, *value in rows}
+        return {call_id: self.value_row(value, max_size) for call_id, *value in rows}
 
     def script_result(self, call: CallRow) -> ValueRow | None:
         """Return the `ScriptResult` that a call's script ended with, if there is one."""
         for _, *value in self.database.rows_in(SCRIPT_RESULTS, [call.id], MAX_VALUE_SIZE):
-            return self._value_row(value, MAX_VALUE_SIZE)
+            return self.value_row(value, MAX_VALUE_SIZE)
         return None
 
     def value(self, value_id: int, max_size: int = MAX_VALUE_SIZE) -> ValueRow:
         """Return a value by its row id."""
-        return self._value_row(self._row("value", VALUE_BY_ID, max_size, value_id), max_size)
+        return self.value_row(self._row("value", VALUE_BY_ID, max_size, value_id), max_size)
 
-    def _value_row(self, columns: Sequence[Any], max_size: int) -> ValueRow:
+    def value_row(self, columns: Sequence[Any], max_size: int) -> ValueRow:
         """Return a value as its row has it; one without data may have that in a file."""
         value = ValueRow(*columns)
         if value.size or self.version < _FIRST_WITH_STORE:
@@ -874,7 +874,7 @@ class History:
             found += [call for call in calls if call.digest.hex().startswith(text)]
             if len(text) <= 40:
                 values = self.database.rows(VALUES_BY_PREFIX, MAX_VALUE_SIZE, *bounds, limit)
-                found += [self._value_row(row, MAX_VALUE_SIZE) for row in values]
+                found += [self.value_row(row, MAX_VALUE_SIZE) for row in values]
                 found += map(TaskRow._make, self.database.rows(TASKS_BY_PREFIX, *bounds, limit))
         return found
 

@@ -431,7 +431,7 @@ class _Trace:
         rows = {row[0]: CallRow(*row) for row in database.rows_in(CALL_ROWS, calls)}
         values = [node.members[0] for node in self._nodes if node.kind == VALUE]
         found = database.rows_in(VALUE_ROWS, values, MAX_LINE_SIZE)
-        value_rows = {row[0]: ValueRow(*row) for row in found}
+        value_rows = {row[0]: self._history.value_row(row, MAX_LINE_SIZE) for row in found}
         nodes = [
             LineageNode(
                 node.kind,
