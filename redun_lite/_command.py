@@ -40,6 +40,7 @@ COMMANDS = {
         "_federated_server:FederatedServerCommand",
         "Run federated tasks for those who ask over HTTP.",
     ),
+    "graph": ("_graph:GraphCommand", "Draw an execution, or where a file or call came from."),
     "help": ("_help:HelpCommand", "Show what a command does."),
     "init": ("_init:InitCommand", "Make a configuration and a database."),
     "log": ("_log:LogCommand", "Show what was run: executions, jobs, values."),
