@@ -28,7 +28,7 @@ from ._display import (
 )
 from ._errors import UsageError
 from ._format_value import format_error, format_stored
-from ._history import CallRow, ExecutionRow, JobRow, TaskRow, ValueRow
+from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
 from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from ._lineage import (
     CALL,
@@ -36,7 +36,6 @@ from ._lineage import (
     Lineage,
     LineageEdge,
     LineageNode,
-    latest_file,
     trace_down,
     trace_up,
 )
@@ -156,23 +155,19 @@ def draw(
     UsageError
         There is no such thing, or nothing of it can be drawn.
     """
-    found = find_file(history, what) or history.find(what)
+    found = history.find(what)
     if isinstance(found, ExecutionRow):
         return _draw_execution(history, found, fold, depth)
     if isinstance(found, TaskRow):
         raise UsageError(f"{what!r} is a task; give an execution, a file, a job or a call")
-    start = _call_of(history, found) if isinstance(found, JobRow) else found
+    start: CallRow | ValueRow
+    if isinstance(found, JobRow):
+        start = _call_of(history, found)
+    else:
+        start = found.value if isinstance(found, FileRow) else found
     limits = Limits(levels=depth or Limits().levels, fold=fold)
     trace = trace_down if is_down else trace_up
     return _draw_lineage(history, trace(history, start, limits))
-
-
-def find_file(history: History, text: str) -> ValueRow | None:
-    """Return the file of a path, as it was recorded last, also of one in the present folder."""
-    found = latest_file(history, text)
-    if found is None and (os.sep in text or os.path.exists(text)):
-        found = latest_file(history, os.path.abspath(text))
-    return found
 
 
 def _call_of(history: History, job: JobRow) -> CallRow:

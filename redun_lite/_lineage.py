@@ -175,17 +175,10 @@ def tree_of(lineage: Lineage) -> Iterator[TreeLine]:
             waiting += [(depth + 1, far, edge) for far, edge in reversed(beyond[index])]
 
 
-def latest_file(history: History, path: str) -> ValueRow | None:
-    """Return the file of a path as it was recorded last; None if it never was."""
-    rows = history.database.rows(LATEST_FILE, path)
-    return history.value(rows[0][0]) if rows else None
-
-
 # Queries
 
 CALL_ROWS = SELECT_CALL + "WHERE call.id IN ({ids})"
 VALUE_ROWS = SELECT_VALUE + "WHERE value.id IN ({ids})"
-LATEST_FILE = "SELECT value_id FROM file WHERE path = ? ORDER BY value_id DESC LIMIT 1"
 CALLS = """
 SELECT call.id, task.fullname, call.single_id, call.result_id
 FROM call JOIN task ON task.id = call.task_id WHERE call.id IN ({ids})

@@ -361,7 +361,7 @@ def test_a_format_can_be_asked_for(graph):
     assert graph("-", "--format", "mermaid")[1].startswith("---\ntitle:")
 
 
-def test_a_file_in_the_present_folder_is_found_by_its_name(graph):
+def test_a_file_is_found_by_the_end_of_its_path(graph):
     code, out, _ = graph("raw.0", "--format", "dot")
     assert code == 0
     assert 'label="raw.0"' in out
@@ -374,7 +374,7 @@ def test_a_file_in_the_present_folder_is_found_by_its_name(graph):
         (["-", "-o", "no/such/folder/x.svg"], "cannot write no/such/folder/x.svg: No such file"),
         (["-", "--fold", "-1"], "--fold -1: it takes 0 at least"),
         (["-", "--depth", "0"], "--depth 0: it takes 1 at least"),
-        (["abcdefabcdef"], "no execution, job, call, value or task 'abcdefabcdef'"),
+        (["abcdefabcdef"], "no execution, job, call, value, task or file 'abcdefabcdef'"),
     ],
 )
 def test_what_cannot_work_is_one_line(graph, words, told):

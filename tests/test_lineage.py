@@ -9,7 +9,7 @@ from support import Lab
 
 from redun_lite import File, task
 from redun_lite._history import CallRow, History, open_history
-from redun_lite._lineage import CALL, VALUE, Limits, latest_file, trace_down, trace_up, tree_of
+from redun_lite._lineage import CALL, VALUE, Limits, trace_down, trace_up, tree_of
 
 redun_namespace = "test_lineage"
 
@@ -106,9 +106,7 @@ def history(lab):
 
 
 def file(history: History, lab: Lab, name: str):
-    found = latest_file(history, str(lab.folder / name))
-    assert found is not None
-    return found
+    return history.files_at(str(lab.folder / name))[0].value
 
 
 def call(history: History, name: str) -> CallRow:
@@ -259,7 +257,8 @@ def test_calls_that_only_hand_a_value_down_are_left_out(history, lab):
 
 def test_what_was_made_in_other_executions_is_found(history, lab):
     names = [line.strip() for line in drawn(trace_down(history, file(history, lab, "piece1")), lab)]
-    assert names[:4] == ["piece1", "parts: join", "source: copy", "file: same"]
+    assert names[:2] == ["piece1", "parts: join"]
+    assert {"source: copy", "file: same"} < set(names)
 
 
 def test_many_users_of_a_value_are_one_node(history, lab):
@@ -310,6 +309,6 @@ def test_calls_that_lead_to_each_other_end_a_trace(tmp_path):
                 connection.execute("INSERT INTO upstream VALUES (?, 0, ?)", (a, b))
     connection.close()
     with open_history(str(lab.path)) as history:
-        start = latest_file(history, str(tmp_path / "whole"))
+        start = history.files_at(str(tmp_path / "whole"))[0].value
         assert trace_up(history, start).nodes[0].kind == VALUE
         assert trace_down(history, history.call(calls[0])).nodes[0].kind == CALL
