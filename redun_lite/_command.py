@@ -36,14 +36,19 @@ _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
     "db": ("_maintenance:DbCommand", "Look at the database."),
+    "export": ("_sync:ExportCommand", "Write records to a file."),
     "federated-server": (
         "_federated_server:FederatedServerCommand",
         "Run federated tasks for those who ask over HTTP.",
     ),
     "graph": ("_graph:GraphCommand", "Draw an execution, or where a file or call came from."),
     "help": ("_help:HelpCommand", "Show what a command does."),
+    "import": ("_sync:ImportCommand", "Take up records from a file."),
     "init": ("_init:InitCommand", "Make a configuration and a database."),
     "log": ("_log:LogCommand", "Show what was run: executions, jobs, values."),
+    "pull": ("_sync:PullCommand", "Get records from another repository."),
+    "push": ("_sync:PushCommand", "Send records to another repository."),
+    "repo": ("_sync:RepoCommand", "Name other repositories: repo list, add, remove."),
     "run": ("_run:RunCommand", "Run a task of a workflow."),
 }
 """For each command its class, and in a line what it is for."""

@@ -87,6 +87,12 @@ class Section(Mapping[str, Any]):
         """Return the section's own options as written: variables not filled in, no defaults."""
         return dict(self._options)
 
+    def span(self) -> tuple[int, int]:
+        """Return the first and the last line of the section, without what follows its options."""
+        return self._line, max(
+            [self._line, *(line for lines in self._lines.values() for line in lines)]
+        )
+
     def where(self, option: str | None = None, line_of_value: int = 0) -> str:
         """Return `file:line` of the section, or of an option, or of a line of its value."""
         for owner in self._owners():

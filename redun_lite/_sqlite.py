@@ -131,7 +131,7 @@ def connect(path: str, read_only: bool = False) -> sqlite3.Connection:
 def _connect(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address,
-        uri=address != MEMORY,
+        uri=address not in (MEMORY, ""),
         isolation_level=None,
         timeout=BUSY_TIMEOUT,
         check_same_thread=False,
@@ -151,6 +151,17 @@ def _file_uri(path: str) -> str:
     from urllib.parse import quote
 
     return "file:" + quote(os.path.abspath(path))
+
+
+def scratch_database() -> SqliteDatabase:
+    """Return an empty database of this connection alone, in a file if it gets large.
+
+    Nothing that it holds is to outlast it, so all is one transaction that never ends.
+    """
+    connection = _connect("")
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("BEGIN")
+    return SqliteDatabase(connection, "a temporary file")
 
 
 def explain(error: sqlite3.Error, path: str) -> RepositoryError:
