@@ -29,7 +29,7 @@ from ._config import CONFIG_FILE, Config
 from ._display import format_count, format_table
 from ._errors import RepositoryError, UsageError, suggest
 from ._extract import Extract
-from ._history import CallRow, ExecutionRow, JobRow, TaskRow, ValueRow, open_history
+from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow, open_history
 from ._ini import read_sections, read_text
 from ._interchange import (
     ValueItem,
@@ -210,6 +210,8 @@ def _choose(extract: Extract, source: Source, ids: list[str]) -> None:
                 executions.append(found.id)
             elif isinstance(found, JobRow):
                 executions.append(found.execution_id)
+            elif isinstance(found, FileRow):
+                others.setdefault("value", []).append(found.value.id)
             else:
                 others.setdefault(kinds[type(found)], []).append(found.id)
     extract.choose(executions, others)
