@@ -1,9 +1,10 @@
 """Runs the code blocks of a page of Markdown in order, as a reader does who pastes them.
 
-    python3 -S tests/pages.py docs/tutorial.md EMPTY_FOLDER
+    python3 -S tests/pages.py docs/tutorial.md EMPTY_FOLDER SOCKET
 
-A process of its own for each page, on the standard library alone: what a page defines is nobody
-else's, and what it imports from elsewhere is missing, as it is for the reader.
+The socket is that of a server for commands, see `zygote`.  A process of its own for each page, on
+the standard library alone: what a page defines is nobody else's, and what it imports from elsewhere
+is missing, as it is for the reader.
 
 What is done with a block is said by its fence and its first line:
 
@@ -38,6 +39,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
+_ZYGOTE = ROOT / "tests" / "zygote.py"
 
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)\n(.*?)^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (in )?([\w./-]+\.\w+)\n")
@@ -90,15 +92,17 @@ class Page:
         The page.
     folder
         Where its reader is at the beginning.
+    commands
+        The socket of a server that runs commands.
     """
 
-    def __init__(self, file: Path, folder: Path) -> None:
+    def __init__(self, file: Path, folder: Path, commands: str) -> None:
         self._file = file
         self._folder = folder
         self._names: dict[str, Any] = {"__name__": "__main__"}
         self._output: str | None = None  # Of the last block, until it is compared.
         self._ids: dict[str, str] = {}
-        self._terminal = Terminal(folder)
+        self._terminal = Terminal(folder, commands)
 
     def run(self) -> None:
         """Run all blocks."""
@@ -160,21 +164,31 @@ class Terminal:
     """Runs blocks of shell commands, each from the folder that the one before ended in.
 
     They see a terminal, since that is what the reader has.  `python3` is the running Python without
-    site-packages, and finds the package.
+    site-packages, and finds the package; `python3 -m redun_lite` asks a server, see `zygote`.
 
     Parameters
     ----------
     folder
         The first folder.
+    commands
+        The server's socket.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, commands: str) -> None:
         self.folder = folder
         own = folder.parent / f"{folder.name}.terminal"
         own.mkdir()
         self._end = own / "folder"
         python = own / "python3"
-        python.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n', encoding="utf-8")
+        python.write_text(
+            "#!/bin/sh\n"
+            'if [ "$1 $2" = "-m redun_lite" ]; then\n'
+            "  shift 2\n"
+            f'  exec "{sys.executable}" -I -S "{_ZYGOTE}" run "{commands}" "$@"\n'
+            "fi\n"
+            f'exec "{sys.executable}" -S "$@"\n',
+            encoding="utf-8",
+        )
         python.chmod(0o755)
         kept = {name: value for name, value in os.environ.items() if "REDUN" not in name}
         self._environ = {
@@ -292,11 +306,11 @@ def _span(node: ast.stmt) -> tuple[int, int]:
     return first - 1, node.end_lineno
 
 
-def main(page: str, folder: str) -> None:
+def main(page: str, folder: str, commands: str) -> None:
     """Run a page; end with what went wrong, if anything did."""
     sys.path[:1] = ["", str(ROOT)]  # What is here comes first, wherever that is.
     try:
-        Page(Path(page).resolve(), Path(folder).resolve()).run()
+        Page(Path(page).resolve(), Path(folder).resolve(), commands).run()
     except Failed as error:
         sys.exit(str(error))
 

@@ -6,6 +6,7 @@ A test that depends on what happens at the same time does not sleep and hope: it
 
 from __future__ import annotations
 
+import atexit
 import doctest
 import os
 import re
@@ -14,8 +15,11 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Callable
+
+from zygote import ask
 
 from redun_lite import Config, Executor, Scheduler
 from redun_lite._expr import key_of_expr
@@ -192,6 +196,58 @@ def python(
     if check:
         assert done.returncode == 0, done.stderr
     return done
+
+
+class CommandServer:
+    """Runs commands of redun_lite, each a process of its own without site-packages; see `zygote`.
+
+    It is started when it is first needed, and ends with the process that started it.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="redun_lite-tests-")
+        self._process: subprocess.Popen[str] | None = None
+        self.socket = os.path.join(self._folder.name, "commands")
+
+    def run(
+        self, words: Sequence[str], folder: Any, environ: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a folder, with nothing on its standard input."""
+        self.start()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            files = (nothing, out.fileno(), err.fileno())
+            status = ask(self.socket, words, str(folder), environ, files)
+            os.close(nothing)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(
+                words, status, out.read().decode(), err.read().decode()
+            )
+
+    def start(self) -> None:
+        """Let the server listen at `socket`."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-S", str(ROOT / "tests" / "zygote.py"), "serve", self.socket],
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            assert self._process.stdout is not None
+            assert self._process.stdout.readline() == "ready\n"
+            atexit.register(self.stop)
+
+    def stop(self) -> None:
+        """Let the server end."""
+        if self._process is not None:
+            self._process.communicate()
+            self._process = None
+            self._folder.cleanup()
+
+
+commands = CommandServer()
 
 
 # The audit

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from pages import blocks_of, replace_definitions
-from support import ROOT, python
+from support import ROOT, commands, python
 
 import redun_lite
 from redun_lite import AliasExecutor, Config, LocalExecutor
@@ -38,7 +38,9 @@ def run_page(page, folder):
     place.mkdir()
     (place / "redun_lite").symlink_to(ROOT / "redun_lite")
     isolated = [] if page in WITH_JINJA2 else ["-S"]
-    return python(*isolated, ROOT / "tests" / "pages.py", DOCS / page, place, check=False)
+    commands.start()
+    program = ROOT / "tests" / "pages.py"
+    return python(*isolated, program, DOCS / page, place, commands.socket, check=False)
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in NOT_RUN])
@@ -172,7 +174,7 @@ def test_a_block_that_shows_something_else_is_noticed(tmp_path):
     page.write_text("```sh\necho one 12 ms\n```\n\n```text\none 3 ms\n```\n")
     folder = tmp_path / "folder"
     folder.mkdir()
-    command = ("-S", ROOT / "tests" / "pages.py", page, folder)
+    command = ("-S", ROOT / "tests" / "pages.py", page, folder, commands.socket)
     assert python(*command, check=False).returncode == 0
     page.write_text("```sh\necho one\n```\n\n```text\ntwo\n```\n")
     (tmp_path / "folder.terminal").rename(tmp_path / "before")

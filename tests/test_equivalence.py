@@ -37,7 +37,7 @@ from redun_lite._db import Repository
 
 common = settings(
     deadline=None,
-    max_examples=settings.default.max_examples // 2,
+    max_examples=settings.default.max_examples // 4,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -155,7 +155,7 @@ def in_shallow(program):
     return (kind, shared, (wrapper, tuple(below)))
 
 
-@settings(common, max_examples=settings.default.max_examples)
+@settings(common, max_examples=settings.default.max_examples // 2)
 @given(runs=histories())
 def test_the_cache_changes_nothing_while_programs_and_the_world_are_edited(runs):
     before = None
@@ -275,7 +275,7 @@ moments = st.one_of(
 paths = (f"killed-{number}.db" for number in itertools.count())
 
 
-@settings(common, max_examples=settings.default.max_examples // 4)
+@settings(common, max_examples=settings.default.max_examples // 8)
 @given(
     program=programs(),
     crashes=st.lists(st.tuples(worlds, moments), min_size=1, max_size=3),

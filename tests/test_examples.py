@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import commands
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 IGNORED = shutil.ignore_patterns("build", "report", ".redun_lite", "__pycache__")
@@ -36,13 +37,8 @@ class Example:
 
     def command(self, *words: str, succeeds: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command of redun_lite, without site-packages."""
-        done = subprocess.run(
-            [sys.executable, "-S", "-m", "redun_lite", *words],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True,
-            text=True,
-        )
+        environ = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+        done = commands.run(words, self.folder, environ)
         assert (done.returncode == 0) == succeeds, done.stderr
         return done
 
@@ -772,8 +768,8 @@ NOT_RUN = ("make ", "python3 benchmarks/", "python3 -m venv")
 def clone(tmp_path):
     """Return a copy of the repository in which `python3` is this Python without site-packages."""
     folder = tmp_path / "clone"
-    for name in ("redun_lite", "examples"):
-        shutil.copytree(REPOSITORY / name, folder / name, ignore=IGNORED)
+    shutil.copytree(REPOSITORY / "redun_lite", folder / "redun_lite")  # With its bytecode.
+    shutil.copytree(REPOSITORY / "examples", folder / "examples", ignore=IGNORED)
     for name in ("README.md", "CHANGELOG.md", ".gitignore"):
         shutil.copy(REPOSITORY / name, folder)
     python = tmp_path / "bin" / "python3"
