@@ -35,7 +35,10 @@ BROKEN_PIPE = 141
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
-    "db": ("_maintenance:DbCommand", "Look at the database."),
+    "db": (
+        "_maintenance:DbCommand",
+        "Look after the database: its size, version, soundness; garbage, copies.",
+    ),
     "export": ("_sync:ExportCommand", "Write records to a file."),
     "federated-server": (
         "_federated_server:FederatedServerCommand",
@@ -110,7 +113,7 @@ def find_command(name: str) -> Command:
 
 def make_parser(command: str, description: str, add_help: bool = True) -> ArgumentParser:
     """Return a parser that raises `UsageError`s, with the options that every command has."""
-    from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+    from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
     class Parser(ArgumentParser):
         def error(self, message: str) -> Any:
@@ -125,7 +128,15 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
         allow_abbrev=False,
         add_help=add_help,
     )
-    # SUPPRESS: what was given before the command stays, unless it is given again.
+    add_common_options(parser)
+    return parser
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Make a parser know the options that every command has."""
+    from argparse import SUPPRESS
+
+    # What was given before the command stays, unless it is given again.
     parser.add_argument(
         "-c", "--config", metavar="DIR", default=SUPPRESS, help="directory of redun_lite.ini"
     )
@@ -136,7 +147,6 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
         default=SUPPRESS,
         help=f"what to show: {', '.join(_LEVELS)}",
     )
-    return parser
 
 
 # Which repository

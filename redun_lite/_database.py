@@ -138,8 +138,8 @@ class Source(Protocol):
     def connect(self, read_only: bool = False) -> Database:
         """Open the database, as it is."""
 
-    def migrate(self, database: Database) -> None:
-        """Bring its tables to the present version.
+    def migrate(self, database: Database, target: int | None = None) -> None:
+        """Bring its tables to the present version, or to the one asked for, which may be lower.
 
         Raises
         ------

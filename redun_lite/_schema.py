@@ -231,12 +231,12 @@ STEPS = (
         _BACK_TO_1,
         (
             (
-                "subrun made an execution of its own",
+                "link from a subrun to its job",
                 "SELECT count(*) FROM execution WHERE parent_job_id IS NOT NULL",
             ),
             ("attempt", "SELECT count(*) FROM attempt"),
             ("handled error", "SELECT count(*) FROM handled"),
-            ("state of a handle", "SELECT count(*) FROM handle_state"),
+            ("handle state", "SELECT count(*) FROM handle_state"),
         ),
     ),
     Step("large values in files of the value store", _VERSION_3, _BACK_TO_2),

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from . import _schema
 from ._database import Row, Rows, blocks_of, marks
 from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
+from ._migration import migrate_tables
 
 if TYPE_CHECKING:
     from ._config import Config
@@ -68,16 +69,19 @@ class SqliteFile:
     ----------
     path
         Its path, or ":memory:", where each connection is a database of its own.
+    automigrate
+        Whether an older database is brought up to date without being asked for.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, automigrate: bool = True) -> None:
         self.address = path
+        self._automigrate = automigrate
         self.is_in_memory = path == MEMORY
 
     @classmethod
     def from_config(cls, config: Config) -> SqliteFile:
         """Return what `[backend] db_uri` names."""
-        return cls(config.db_path())
+        return cls(config.db_path(), config.backend.automigrate)
 
     def exists(self) -> bool:
         return not self.is_in_memory and os.path.exists(self.address)
@@ -93,9 +97,18 @@ class SqliteFile:
         assert isinstance(database, SqliteDatabase)
         return check_version(database.connection, self.address)
 
-    def migrate(self, database: Database) -> None:
-        assert isinstance(database, SqliteDatabase)
-        migrate(database.connection, self.address)
+    def migrate(self, database: Database, target: int | None = None) -> None:
+        version = self.version(database)
+        if target is None:
+            target = _schema.VERSION
+            if version and version != target and not self._automigrate:
+                raise RepositoryError(
+                    f"{self.address} has schema version {version}, this program needs {target}; "
+                    "`db upgrade` brings it there ([backend] automigrate = true would, too)"
+                )
+        if version != target:
+            assert isinstance(database, SqliteDatabase)
+            migrate(database, target)
 
 
 def source_at(where: str | Source) -> Source:
@@ -294,27 +307,19 @@ def check_version(connection: sqlite3.Connection, path: str) -> int:
     return int(version)
 
 
-def migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring a database to the present schema version, in one transaction."""
-    if check_version(connection, path) == _schema.VERSION:
-        return
+def migrate(database: SqliteDatabase, target: int) -> None:
+    """Bring a database to a schema version, in one transaction."""
+    connection = database.connection
+    path = database.address
     try:
         if path != MEMORY:
             _switch_to_wal(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = check_version(connection, path)
-            for step in _schema.MIGRATIONS[version:]:
-                for statement in step.split(";\n"):
-                    connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_schema.APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_schema.VERSION}")
-            connection.execute("COMMIT")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
     except sqlite3.Error as error:
         raise explain(error, path) from None
+    with database.transaction():
+        migrate_tables(database, check_version(connection, path), target)
+        database.rows(f"PRAGMA application_id = {_schema.APPLICATION_ID}")
+        database.rows(f"PRAGMA user_version = {target}")
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

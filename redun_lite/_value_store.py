@@ -75,6 +75,10 @@ class StorePlace(NamedTuple):
         root = str(config.path(path)) if get_proto(path) == "local" else path.rstrip("/")
         return cls(root, config.backend.value_store_min_size)
 
+    def folder(self, name: str) -> str:
+        """Return the folder of the repository of that name in stores."""
+        return join_path(self.root, name)
+
 
 class ValueStore:
     """A folder of values that belongs to one repository.
@@ -94,11 +98,7 @@ class ValueStore:
 
     def has(self, path: str, size: int) -> bool:
         """Say whether a file that a row names is there, by its size."""
-        path = resolve(path, self._home)
-        try:
-            return get_filesystem(url=path).filesize(path) == size
-        except (OSError, FileSystemError):
-            return False
+        return _has(resolve(path, self._home), size)
 
     def put_all(self, items: list[bytes], again: bool = False) -> list[StoredFile]:
         """Store bytes, several at a time: to wait for a disk or a server is most of it."""
@@ -180,7 +180,7 @@ def open_store(database: Database, place: StorePlace) -> ValueStore:
         database.execute(INSERT_NAME, uuid4().hex[:12])
         name = store_name(database)
     assert name is not None
-    return ValueStore(join_path(place.root, name), home_of(database.address))
+    return ValueStore(place.folder(name), home_of(database.address))
 
 
 def store_name(database: Database) -> str | None:
@@ -213,22 +213,30 @@ def read_value(database: Database, value_id: int, home: str | None) -> bytes:
     return b""
 
 
-def bring_back(database: Database, home: str | None) -> int:
-    """Put the data of all values into their rows, as far as it is there; return how many are lost.
+def count_lost(database: Database, home: str | None) -> int:
+    """Return how many values have a file that is missing, or not of the size that it had."""
+    lost = last = 0
+    while rows := database.rows(SELECT_NEXT_STORED, last):
+        for value_id, _, size, path in rows:
+            last = value_id
+            lost += not _has(resolve(path, home), size)
+    return lost
+
+
+def bring_back(database: Database, home: str | None) -> None:
+    """Put the data of all values into their rows, as far as it is there.
 
     To be called in the transaction that drops `stored_value`.
     """
-    lost = last = 0
+    last = 0
     while rows := database.rows(SELECT_NEXT_STORED, last):
         for value_id, *file in rows:
             last = value_id
             try:
                 data = fetch(StoredFile(*file), home, "")
             except StoredValueError:
-                lost += 1
                 continue
             database.execute(UPDATE_DATA, data, value_id)
-    return lost
 
 
 def resolve(path: str, home: str | None) -> str:
@@ -281,6 +289,13 @@ def is_safe_to_show(file: StoredFile, home: str | None) -> bool:
     """
     path = resolve(file.path, home)
     return get_proto(path) == "local" and (os.path.isfile(path) or not os.path.exists(path))
+
+
+def _has(path: str, size: int) -> bool:
+    try:
+        return get_filesystem(url=path).filesize(path) == size
+    except (OSError, FileSystemError):
+        return False
 
 
 def remove(path: str) -> None:

@@ -76,6 +76,10 @@ class Lab:
             found[fullname.rpartition(".")[2]].append(status)
         return dict(found)
 
+    def is_cached(self) -> bool:
+        """Say whether all jobs of the last execution had known results."""
+        return {status for statuses in self.jobs().values() for status in statuses} == {"CACHED"}
+
     def statuses(self) -> list[str]:
         """Return the statuses of the executions."""
         if not self.path.exists():

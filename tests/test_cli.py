@@ -831,9 +831,9 @@ class Execute:
 def test_db_info_says_where_the_database_is_and_what_it_holds(project):
     project("run", "-q", "wf.py", "main")
     assert project("db", "info") == 0
-    facts = dict(line.split(maxsplit=1) for line in project.out.splitlines())
-    assert facts["database"] == str(project.database)
-    assert (facts["executions"], facts["jobs"], facts["schema"]) == ("1", "4", str(_schema.VERSION))
+    facts = dict(line.split(maxsplit=1) for line in project.out.splitlines() if line)
+    assert (facts["database"], facts["schema"]) == (str(project.database), str(_schema.VERSION))
+    assert (facts["executions"].split()[0], facts["jobs"].split()[0]) == ("1", "4")
 
 
 def test_db_info_of_no_database_is_a_clear_line(project):
