@@ -53,6 +53,7 @@ COMMANDS = {
     "push": ("_sync:PushCommand", "Send records to another repository."),
     "repo": ("_sync:RepoCommand", "Name other repositories: repo list, add, remove."),
     "run": ("_run:RunCommand", "Run a task of a workflow."),
+    "tag": ("_tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
 }
 """For each command its class, and in a line what it is for."""
 

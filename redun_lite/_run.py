@@ -17,6 +17,7 @@ from ._command import FAILED, OK, Command
 from ._config import Config
 from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
 from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
+from ._origin import DirtyCheck, find_checkout, folder_of_workflow
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import ORIGIN, format_traceback
 from ._scheduler import Scheduler
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from ._job import Job
+    from ._origin import Checkout
     from ._task import Task
 
 _MAX_SHOWN = 50  # Calls that a dry run lists.
@@ -49,6 +51,7 @@ _OPTIONS = (
     _Option(("--project", "-p"), "tag: the project (default: the task's namespace)", "NAME"),
     _Option(("--user", "-u"), "tag: the user", "NAME"),
     _Option(("--doc",), "tag: what the execution is for", "TEXT"),
+    _Option(("--no-tags",), "no tags but those that are given"),
     _Option(("--context",), "a context variable; dots lead into objects", "KEY=VALUE", True),
     _Option(("--context-file",), "a JSON file of context variables", "FILE"),
     _Option(("--execution-id",), "a UUID for the execution", "UUID"),
@@ -92,6 +95,7 @@ class RunCommand(Command):
         _set_log_level(options)
         with ExitStack() as stack:
             line = stack.enter_context(LiveLine(sys.stderr)) if _is_terminal() else None
+            checkout = find_checkout(folder_of_workflow(script))
             task = find_task(load_workflow(script), task_name)
             if _wants_help(task, rest):
                 lines = help_lines(task, f"{parser.prog} {script} {task_name}")
@@ -104,7 +108,11 @@ class RunCommand(Command):
             args, kwargs = parse_arguments(task, theirs, given)
             config = Config.find(getattr(options, "config", None))
             reporter = _reporter(options, config, line)
-            outcome = _evaluate(task(*args, **kwargs), task, config, reporter, options)
+            tags = _tags(task, checkout, options)
+            dirty = None
+            if checkout is not None and not (options.no_tags or options.dryrun):
+                dirty = DirtyCheck(checkout)
+            outcome = _evaluate(task(*args, **kwargs), tags, dirty, config, reporter, options)
         if outcome.error is None:
             _print_result(outcome.value)
             return OK
@@ -122,7 +130,12 @@ class _Outcome(NamedTuple):
 
 
 def _evaluate(
-    expr: Any, task: Task[Any, Any], config: Config, reporter: SilentReporter, options: Namespace
+    expr: Any,
+    tags: list[tuple[str, Any]],
+    dirty: DirtyCheck | None,
+    config: Config,
+    reporter: SilentReporter,
+    options: Namespace,
 ) -> _Outcome:
     with Scheduler(config, reporter=reporter) as scheduler:
         try:
@@ -131,7 +144,7 @@ def _evaluate(
                 exec_argv=options.argv,
                 dryrun=options.dryrun,
                 cache=not options.no_cache,
-                tags=_tags(task, options),
+                tags=tags,
                 context=_context(config, options),
                 execution_id=options.execution_id,
                 options=dict(_pair(text, "--option") for text in options.option),
@@ -145,7 +158,16 @@ def _evaluate(
             if reporter.engine is None:
                 raise  # It has not begun: what was typed, or the repository, is wrong.
             return _Outcome(error=error)
+        finally:
+            _tag_dirty(scheduler, dirty, reporter)
     return _Outcome(value)
+
+
+def _tag_dirty(scheduler: Scheduler, dirty: DirtyCheck | None, reporter: SilentReporter) -> None:
+    """Tag the execution with whether the code differs from its commit, if that is known."""
+    found = None if dirty is None else dirty.result()
+    if found is not None and reporter.engine is not None:
+        scheduler.backend.record_tag(reporter.engine.execution_uuid, "git_dirty", found)
 
 
 # The words
@@ -208,14 +230,19 @@ def _pair(text: str, option: str) -> tuple[str, Any]:
         return key, value
 
 
-def _tags(task: Task[Any, Any], options: Namespace) -> list[tuple[str, Any]]:
+def _tags(
+    task: Task[Any, Any], checkout: Checkout | None, options: Namespace
+) -> list[tuple[str, Any]]:
+    """Return the tags of the execution: those that say what was run, and those that are given."""
     given = [_pair(text, "--tag") for text in options.tag]
-    automatic = {
-        "project": options.project or task.namespace or os.path.basename(os.getcwd()),
-        "user": options.user or _user(),
-        "redun_lite.version": VERSION,
-        "doc": options.doc,
-    }
+    automatic = {"project": options.project, "user": options.user, "doc": options.doc}
+    if not options.no_tags:
+        automatic["project"] = options.project or task.namespace or os.path.basename(os.getcwd())
+        automatic["user"] = options.user or _user()
+        automatic["redun_lite.version"] = VERSION
+        if checkout is not None:
+            automatic["git_commit"] = checkout.commit
+            automatic["git_origin_url"] = checkout.origin_url
     named = {key for key, _ in given}
     return [
         *((key, value) for key, value in automatic.items() if value and key not in named),

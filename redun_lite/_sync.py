@@ -91,7 +91,7 @@ def export_lines(source: Source, ids: Iterable[str] = ()) -> Iterator[bytes]:
         An id stands for nothing, or for several records.
     """
     with ExitStack() as stack:
-        database = stack.enter_context(_opened(source, read_only=True))
+        database = stack.enter_context(opened(source, read_only=True))
         stack.enter_context(database.snapshot())
         extract = stack.enter_context(Extract(database))
         _choose(extract, source, list(ids))
@@ -129,7 +129,7 @@ def import_lines(
     with tempfile.TemporaryFile() as spool:
         _check_and_keep(lines, name, spool)
         spool.seek(0)
-        with _opened(source) as database:
+        with opened(source) as database:
             absorber = Absorber(database, place)
             absorber.absorb(_kept(spool))
     return absorber.new
@@ -157,9 +157,9 @@ def copy_records(
     if source.address == target.address:
         raise UsageError(f"{source.address} is the repository itself; name another one")
     with ExitStack() as stack:
-        from_database = stack.enter_context(_opened(source, read_only=True))
-        to_database = stack.enter_context(_opened(target))
-        reader = stack.enter_context(_opened(target, read_only=True))
+        from_database = stack.enter_context(opened(source, read_only=True))
+        to_database = stack.enter_context(opened(target))
+        reader = stack.enter_context(opened(target, read_only=True))
         stack.enter_context(from_database.snapshot())
         extract = stack.enter_context(Extract(from_database, reader))
         _choose(extract, source, list(ids))
@@ -169,7 +169,7 @@ def copy_records(
 
 
 @contextmanager
-def _opened(source: Source, read_only: bool = False) -> Iterator[Database]:
+def opened(source: Source, read_only: bool = False) -> Iterator[Database]:
     """Open a repository of the present version; make it if it is to be written."""
     if not read_only:
         source.create()
