@@ -60,36 +60,46 @@ def make_repository(folder: Path, jobs: int) -> Path:
     return config
 
 
-def run(words: list[str], folder: Path, source: Path | None = None) -> tuple[float, int, int]:
+def run(
+    words: list[str], folder: Path, source: Path | None = None, on_terminal: bool = False
+) -> tuple[float, int, int]:
     """Run a command; return seconds, peak memory in bytes, and the lines that it wrote.
 
     Parameters
     ----------
     source
         A file that it reads as its standard input.
+    on_terminal
+        Whether what it writes is shown on a terminal, where long lists are cut.
     """
     command = [sys.executable, "-S", "-m", "redun_lite", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    output = folder / "output"
-    with open(output, "wb") as written, open(source or os.devnull, "rb") as given:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PAGER": "cat", "TERM": "xterm"}
+    reading, writing = os.openpty() if on_terminal else os.pipe()
+    with open(source or os.devnull, "rb") as given:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=given, stdout=written
+            command, cwd=folder, env=environment, stdin=given, stdout=writing
         )
+        os.close(writing)
+        lines = 0
+        try:
+            while piece := os.read(reading, 65536):
+                lines += piece.count(b"\n")
+        except OSError:
+            pass  # Linux says so that nobody has the terminal any more.
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
+    os.close(reading)
     if status != 0:
         raise SystemExit(f"{' '.join(command)} ended with status {status}")
     unit = 1 if sys.platform == "darwin" else 1024
-    with open(output, "rb") as read:
-        lines = sum(1 for _ in read)
     return seconds, usage.ru_maxrss * unit, lines
 
 
 def look(words: list[str], folder: Path) -> Timing:
-    """Time a command that shows something."""
+    """Time a command that shows something on a terminal."""
     print(f"{' '.join(words)} …", file=sys.stderr)
-    runs = [run(words, folder) for _ in range(REPEAT)]
+    runs = [run(words, folder, on_terminal=True) for _ in range(REPEAT)]
     seconds = median(taken for taken, _, _ in runs)
     peak = max(used for _, used, _ in runs)
     return Timing(" ".join(words), seconds, peak, runs[0][2], "0.5 s")
