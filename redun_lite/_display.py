@@ -226,6 +226,19 @@ def format_job_id(execution_uuid: str, number: int) -> str:
     return f"{one_line(execution_uuid[:8])}-{number}"
 
 
+def format_command(argv: Sequence[str]) -> str:
+    """Return the command of an execution, as one types it in a shell.
+
+    >>> format_command(["run", "flow.py", "main", "--name", "a b"])
+    "run flow.py main --name 'a b'"
+    """
+    import shlex
+
+    # What a program has evaluated is no command of a shell.
+    is_expression = list(argv[:1]) in (["scheduler.run"], ["subrun"])
+    return one_line((" ".join if is_expression else shlex.join)(argv))
+
+
 def format_call(task_name: str, arguments: Iterable[tuple[str, str]] | None) -> str:
     """Return a call as one line, of a script without what goes without saying.
 

@@ -664,6 +664,7 @@ class Engine:
         if scope is CacheScope.BACKEND and self._cache:
             self.lookups.append(job)
         else:
+            self.recorder.note_uncached(job, whole_run=not self._cache)
             self._submit(job)
 
     def _settled_arguments(self, job: Job) -> tuple[Any, ...]:

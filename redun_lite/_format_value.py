@@ -84,7 +84,8 @@ def format_stored(type_name: str, size: int, data: bytes | None, limit: int = VA
     try:
         return _format(load_safely(data), limit)
     except Exception:  # It may be broken in any way.
-        return _unshown(type_name, clip(_as_path(data) or "cannot be shown", limit))
+        room = max(limit - len(_unshown(type_name, "")), 8)
+        return _unshown(type_name, clip(_as_path(data), room) or "cannot be shown")
 
 
 def _as_path(data: bytes) -> str:

@@ -34,6 +34,10 @@ DONE = "DONE"
 CANCELLED = "CANCELLED"
 STATUSES = (PENDING, RUNNING, CACHED, DONE, FAILED, CANCELLED)
 
+UNCACHED_TAG = "redun_lite.uncached"
+"""Tag of an execution that names a task for which no recorded result was looked for, and the option
+that said so, as `docs.align: cache=False`.  The task of a whole run is `*`."""
+
 
 class Stage:
     """What comes next for a job."""

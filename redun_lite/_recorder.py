@@ -13,7 +13,7 @@ from ._db import Repository
 from ._errors import HashError, RedunLiteError, ValueTooLarge
 from ._expr import key_of_expr
 from ._hash import digest, is_flat, key_of
-from ._job import Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
+from ._job import UNCACHED_TAG, Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
 from ._options import holds_expressions, parse_tags
 from ._promise import Promise
 from ._provenance import (
@@ -83,6 +83,7 @@ class Recorder:
         self._outside = execution_uuid if part_of is None else part_of.job_id
         self._leaf_sets: dict[bytes, TaskSet] = {}
         self._used_sets: dict[bytes, TaskSet] = {}
+        self._uncached: set[str] = set()
 
     def record_attempt(self, job: Job, error: BaseException | None) -> None:
         if not job.shown:
@@ -143,6 +144,23 @@ class Recorder:
         if own is not None and not holds_expressions({"tags": own}):
             for key, value in parse_tags(own, job.task_name):
                 self.repository.record_tag(job.task.hash, key, value)
+
+    def note_uncached(self, job: Job, whole_run: bool) -> None:
+        """Tag the execution with the task of a job for which no result is looked for.
+
+        Once for each task and option: which of the jobs it is follows from their options, which are
+        not recorded.
+        """
+        assert job.options is not None
+        if whole_run:
+            note = "*: cache=False"
+        elif not job.options.cache:
+            note = f"{job.task_name}: cache=False"
+        else:
+            note = f"{job.task_name}: cache_scope={job.options.cache_scope.value}"
+        if note not in self._uncached and not self._dryrun and has_provenance(job):
+            self._uncached.add(note)
+            self.repository.record_tag(self.whole_uuid, UNCACHED_TAG, note)
 
     def job_id(self, job: Job) -> str:
         """Return how people call a job."""

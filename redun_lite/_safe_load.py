@@ -130,7 +130,8 @@ class NodeRef:
 
     @property
     def node(self) -> tuple[Any, ...]:
-        node = self._nodes[self._index]
+        is_there = -len(self._nodes) <= self._index < len(self._nodes)
+        node = self._nodes[self._index] if is_there else ()
         return node if isinstance(node, tuple) else ()
 
 

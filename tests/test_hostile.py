@@ -35,6 +35,8 @@ COMMANDS = [
     "log {call}",
     "log {value}",
     "log {task}",
+    "why {job}",
+    "why {job} --format json",
 ]
 """Commands that show what is recorded.  What is in braces stands for the id of each such record."""
 
