@@ -55,6 +55,7 @@ COMMANDS = {
     "run": ("_run:RunCommand", "Run a task of a workflow."),
     "tag": ("_tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
     "why": ("_why_command:WhyCommand", "Say why a job ran instead of being replayed."),
+    "timeline": ("_timeline:TimelineCommand", "Draw which jobs ran when."),
 }
 """For each command its class, and in a line what it is for."""
 

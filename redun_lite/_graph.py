@@ -117,7 +117,7 @@ class GraphCommand(Command):
             raise UsageError(f"nothing is recorded yet, so there is no {options.what!r} to draw")
         with history:
             picture = draw(history, options.what, options.down, options.fold, options.depth)
-        write_output(FORMATS[format_name](picture), options.output)
+        write_output([FORMATS[format_name](picture)], options.output)
         return 0
 
 
@@ -133,14 +133,15 @@ def _format_of(options: Namespace) -> str:
     return _SUFFIXES[suffix]
 
 
-def write_output(text: str, path: str | None) -> None:
+def write_output(pieces: Iterable[str], path: str | None) -> None:
     """Write a picture to a file, or to standard output."""
     if path is None:
-        print(text, end="")
+        for piece in pieces:
+            print(piece, end="")
         return
     try:
         with open(path, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.writelines(pieces)
     except OSError as error:
         raise UsageError(f"cannot write {path}: {error.strerror}") from None
 
@@ -179,10 +180,10 @@ def _call_of(history: History, job: JobRow) -> CallRow:
 # Names
 
 
-def _short_names(names: Iterable[str]) -> dict[str, str]:
+def short_names(names: Iterable[str]) -> dict[str, str]:
     """Return names of tasks without the namespace that they have in common.
 
-    >>> _short_names(["lab.align", "lab.reads.trim", "redun_lite.script"])
+    >>> short_names(["lab.align", "lab.reads.trim", "redun_lite.script"])
     {'lab.align': 'align', 'lab.reads.trim': 'reads.trim', 'redun_lite.script': 'script'}
     """
     full = list(dict.fromkeys(names))
@@ -516,7 +517,7 @@ class _Details:
     def __init__(self, history: History, boxes: list[_Jobs]) -> None:
         self._history = history
         self._names = {box.task_id: history.task(box.task_id).fullname for box in _by_task(boxes)}
-        self._short = _short_names(self._names.values())
+        self._short = short_names(self._names.values())
         self._calls = _calls_of_jobs(history, [id for box in boxes for id in box.examples])
         ones = [box.examples[0] for box in boxes if box.is_one]
         call_ids = list(dict.fromkeys(self._calls[id] for id in ones if id in self._calls))
@@ -681,7 +682,7 @@ def _siblings(
 
 def _draw_lineage(history: History, lineage: Lineage) -> Picture:
     nodes = lineage.nodes
-    short = _short_names(node.name for node in nodes if node.kind == CALL)
+    short = short_names(node.name for node in nodes if node.kind == CALL)
     short.update(_short_paths(n.name for n in nodes if n.value is not None and _is_path(n)))
     call_ids = [node.call.id for node in nodes if node.call is not None]
     arguments = history.arguments(call_ids)
