@@ -326,7 +326,7 @@ class Query:
             Kind.JOB: self._history._job,
             Kind.CALL: CallRow._make,
             Kind.TASK: TaskRow._make,
-            Kind.VALUE: ValueRow._make,
+            Kind.VALUE: lambda row: self._history.value_row(row, MAX_LINE_SIZE),
             Kind.FILE: lambda row: FileRow(row[0], ValueRow(*row[1:])),
         }
 
