@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._command import (
+    FAILED,
     OK,
     PROGRAM,
     Command,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ._database import Database, Source
     from ._garbage import Keep
+    from ._migration import Loss
 
 _TABLES = {
     "execution": "executions",
@@ -238,8 +240,12 @@ class _Downgrade(_Action):
         return OK
 
 
-def _counted(loss: Any) -> str:
-    return f"{format_count(loss.number)} {loss.kind}{'' if loss.number == 1 else 's'}"
+def _counted(loss: Loss) -> str:
+    return _plural(loss.number, loss.kind)
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{format_count(number)} {word}{'' if number == 1 else 's'}"
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -264,6 +270,68 @@ def _refuse_if_running(database: Database) -> None:
     if running:
         raise RepositoryError(
             f"{database.address}: execution {running[0][:8]} is running; wait until it has ended"
+        )
+
+
+# Soundness
+
+
+class _Check(_Action):
+    name = "check"
+    help = "find what is broken, missing or not what its digest says"
+    description = (
+        "Find what is broken, missing or not what its digest says. One line for each problem, and\n"
+        "exit status 1 if there is any. Nothing that is stored is run, unless --load is given."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--load",
+            metavar="SCRIPT",
+            nargs="*",
+            help="load values that are more than plain data, to check them too: runs code "
+            "that the database names; SCRIPTs define the tasks that values hold",
+        )
+
+    def run(self, options: Namespace) -> int:
+        from ._check import Checker
+
+        source = _existing_source(options)
+        loading = {} if options.load is None else _loading(options.load)
+        database = source.connect(read_only=True)
+        try:
+            _require_present(source, database)
+            checker = Checker(database, **loading)
+            for problem in checker.problems():
+                print(one_line(problem))
+            result = checker.result()
+        finally:
+            database.close()
+        counts = ", ".join(_plural(count, table) for table, count in result.rows.items())
+        print(f"{_plural(result.problems, 'problem')} in {counts}")
+        for why, count in sorted(result.unchecked.items()):
+            print(f"{_plural(count, 'value')} not compared with the digest: {why}")
+        return FAILED if result.problems else OK
+
+
+def _loading(scripts: list[str]) -> dict[str, Any]:
+    """Return what loads values and gives them keys, once the scripts are imported."""
+    from ._expr import key_of_expr
+    from ._record import load_value
+    from ._workflow import load_workflow, put_on_path
+
+    put_on_path(os.getcwd())
+    for script in scripts:
+        load_workflow(script)
+    return {"load": load_value, "key": key_of_expr}
+
+
+def _require_present(source: Source, database: Database) -> None:
+    version = source.version(database)
+    if version != SCHEMA_VERSION:
+        raise RepositoryError(
+            f"{source.address} has schema version {version}, this needs {SCHEMA_VERSION}: "
+            "`db upgrade` brings it there"
         )
 
 
@@ -300,10 +368,8 @@ class _Gc(_Action):
         with _Opened(source) as database:
             if not options.dry_run:
                 source.migrate(database)
-            elif source.version(database) < SCHEMA_VERSION:
-                raise RepositoryError(
-                    f"{source.address} is of an older version: `db upgrade` first"
-                )
+            else:
+                _require_present(source, database)
             home = home_of(source.address)
             result = collect(database, keep, _store(options, database), home, options.dry_run)
         rows = [["RECORDS", "TO REMOVE" if options.dry_run else "REMOVED", "LEFT"]]
@@ -466,4 +532,13 @@ def _upkeep(database: Database, action: str) -> Upkeep:
     return database
 
 
-_ACTIONS = (_Info(), _Versions(), _Upgrade(), _Downgrade(), _Gc(), _Vacuum(), _Backup())
+_ACTIONS = (
+    _Info(),
+    _Versions(),
+    _Upgrade(),
+    _Downgrade(),
+    _Check(),
+    _Gc(),
+    _Vacuum(),
+    _Backup(),
+)

@@ -18,10 +18,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, Callable, NamedTuple
 
 from ._errors import FileSystemError, RepositoryWriteError, StoredValueError
-from ._fs import get_filesystem, get_proto, join_path, normalize_path
+from ._fs import get_filesystem, get_proto, hash_stream, join_path, normalize_path
 from ._hash import digest
 
 if TYPE_CHECKING:
@@ -261,6 +261,25 @@ def fetch(file: StoredFile, home: str | None, name: str) -> bytes:
     StoredValueError
         The file is missing, cannot be read, or has other bytes in it.
     """
+    data: bytes = _read(file, home, name, lambda stream: stream.read(file.size + 1))
+    _check(digest(data), file, home, name)
+    return data
+
+
+def verify(file: StoredFile, home: str | None, name: str) -> None:
+    """Fail as `fetch` does, without keeping the bytes."""
+    _check(_read(file, home, name, hash_stream), file, home, name)
+
+
+def _check(key: bytes, file: StoredFile, home: str | None, name: str) -> None:
+    if key != file.digest:
+        path = resolve(file.path, home)
+        raise StoredValueError(f"{name}: its file {path} is damaged: it has other bytes in it")
+
+
+def _read(
+    file: StoredFile, home: str | None, name: str, read: Callable[[IO[bytes]], bytes]
+) -> bytes:
     path = resolve(file.path, home)
     try:
         system = get_filesystem(url=path)
@@ -270,15 +289,12 @@ def fetch(file: StoredFile, home: str | None, name: str) -> bytes:
                 f"{name}: its file {path} is damaged: it has {size} bytes, not {file.size}"
             )
         with system.open(path, "rb") as stream:
-            data: bytes = stream.read(file.size + 1)
+            return read(stream)
     except FileNotFoundError:
         raise StoredValueError(f"{name}: its file {path} is missing") from None
     except (OSError, FileSystemError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise StoredValueError(f"{name}: its file {path} cannot be read: {reason}") from None
-    if digest(data) != file.digest:
-        raise StoredValueError(f"{name}: its file {path} is damaged: it has other bytes in it")
-    return data
 
 
 def is_safe_to_show(file: StoredFile, home: str | None) -> bool:

@@ -1,0 +1,457 @@
+"""Whether a repository is what it claims to be: whole, and true to its digests.
+
+Everything is recomputed that follows from something else.  A repository may have a hundred million
+rows, and problems may be few or many; so rows are read in order, one after the other, two tables
+side by side where one refers to the other, and each problem is told when it is met.
+
+The key of a value is a digest over the value, not over its stored bytes.  To load it would run
+whatever it says; so only plain data is put together again, from what `_safe_load` makes of it.
+Other values are counted, and checked only on demand, by the classes and tasks of their author.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby, product
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ._database import Upkeep
+from ._errors import StoredValueError
+from ._hash import ATOMS, digest, key_of
+from ._safe_load import DICT, FROZENSET, MAX_SIZE, SET, Composite, load_safely
+from ._value_store import StoredFile, fetch, home_of, verify
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Callable
+
+    from ._database import Database
+
+_MOST_HASHED = 5_000  # Elements of a set or dict from a stranger: their hashes may collide.
+_MOST_DEPTH = 200
+_MOST_ARGUMENTS = 12  # Of a call whose config_args are looked for.
+_NO_KEY = bytes(20)  # In place of that of an argument that does not count.
+
+
+class Reference(NamedTuple):
+    """A column that refers to rows of a table."""
+
+    table: str
+    key: str
+    column: str
+    target: str
+
+
+REFERENCES = [
+    Reference("job", "id", "task_id", "task"),
+    Reference("job", "id", "call_id", "call"),
+    Reference("call", "id", "task_id", "task"),
+    Reference("call", "id", "single_id", "value"),
+    Reference("call", "id", "result_id", "value"),
+    Reference("call", "id", "task_set_id", "task_set"),
+    Reference("argument", "call_id", "call_id", "call"),
+    Reference("argument", "call_id", "value_id", "value"),
+    Reference("upstream", "call_id", "call_id", "call"),
+    Reference("upstream", "call_id", "upstream_id", "call"),
+    Reference("call_child", "call_id", "call_id", "call"),
+    Reference("call_child", "call_id", "child_id", "call"),
+    Reference("task_set_member", "task_set_id", "task_set_id", "task_set"),
+    Reference("task_set_member", "task_set_id", "task_id", "task"),
+    Reference("value", "id", "type_id", "value_type"),
+    Reference("subvalue", "parent_id", "parent_id", "value"),
+    Reference("subvalue", "parent_id", "child_id", "value"),
+    Reference("file", "value_id", "value_id", "value"),
+    Reference("stored_value", "value_id", "value_id", "value"),
+    Reference("attempt", "job_id", "job_id", "job"),
+    Reference("attempt", "job_id", "error_id", "value"),
+    Reference("handle_edge", "parent_id", "parent_id", "handle_state"),
+    Reference("handle_edge", "parent_id", "child_id", "handle_state"),
+]
+
+
+# Queries
+
+DANGLING = """
+SELECT {table}.{key}, {table}.{column}
+FROM {table} LEFT JOIN {target} AS target ON target.id = {table}.{column}
+WHERE {table}.{column} IS NOT NULL AND target.id IS NULL ORDER BY {table}.{key}
+"""
+JOBS_OF_NOTHING = """
+SELECT job.id FROM job LEFT JOIN execution ON execution.id = job.id >> 32
+WHERE execution.id IS NULL ORDER BY job.id
+"""
+JOBS_WITHOUT_END = """
+SELECT job.id FROM job JOIN execution ON execution.id = job.id >> 32
+WHERE job.ended IS NULL AND execution.ended IS NOT NULL ORDER BY job.id
+"""
+JOBS_WITHOUT_CALL = "SELECT id FROM job WHERE status = 'DONE' AND call_id IS NULL ORDER BY id"
+JOBS_WITHOUT_PARENT = """
+SELECT job.id, job.parent_id FROM job JOIN execution ON execution.id = job.id >> 32
+    LEFT JOIN job AS parent ON parent.id = job.parent_id
+WHERE job.parent_id IS NOT NULL AND execution.ended IS NOT NULL
+    AND (parent.id IS NULL OR parent.id >= job.id)
+ORDER BY job.id
+"""
+PARTS_OF_NOTHING = """
+SELECT execution.id, execution.parent_job_id
+FROM execution LEFT JOIN job ON job.id = execution.parent_job_id
+    LEFT JOIN execution AS whole ON whole.id = execution.parent_job_id >> 32
+WHERE execution.parent_job_id IS NOT NULL AND job.id IS NULL
+    AND (whole.id IS NULL OR whole.ended IS NOT NULL)
+ORDER BY execution.id
+"""
+ATTEMPTS_OUT_OF_ORDER = """
+SELECT job_id FROM attempt
+GROUP BY job_id HAVING min(number) <> 1 OR max(number) <> count(*) ORDER BY job_id
+"""
+VALUES = """
+SELECT value.id, value.digest, value_type.name, length(value.data),
+    CASE WHEN length(value.data) <= ? THEN value.data END,
+    stored_value.digest, stored_value.size, stored_value.path
+FROM value JOIN value_type ON value_type.id = value.type_id
+    LEFT JOIN stored_value ON stored_value.value_id = value.id
+ORDER BY value.id
+"""
+VALUE_DATA = "SELECT data FROM value WHERE id = ?"
+CALLS = """
+SELECT call.id, call.key, call.single_id, task.digest FROM call JOIN task ON task.id = call.task_id
+ORDER BY call.id
+"""
+ARGUMENTS = """
+SELECT argument.call_id, argument.position, value.digest
+FROM argument LEFT JOIN value ON value.id = argument.value_id
+ORDER BY argument.call_id, argument.position
+"""
+TASK_SETS = """
+SELECT task_set.id, task_set.digest, task.digest
+FROM task_set LEFT JOIN task_set_member ON task_set_member.task_set_id = task_set.id
+    LEFT JOIN task ON task.id = task_set_member.task_id
+ORDER BY task_set.id, task.digest
+"""
+CALLS_WITHOUT_OWN_TASK = """
+SELECT call.id FROM call LEFT JOIN task_set_member AS member
+    ON member.task_set_id = call.task_set_id AND member.task_id = call.task_id
+WHERE member.task_id IS NULL ORDER BY call.id
+"""
+PAIRS_OF_SETS = """
+SELECT DISTINCT parent.task_set_id, child.task_set_id
+FROM call_child JOIN call AS parent ON parent.id = call_child.call_id
+    JOIN call AS child ON child.id = call_child.child_id
+WHERE parent.task_set_id <> child.task_set_id
+"""
+NOT_IN_SET = """
+SELECT task_id FROM task_set_member
+WHERE task_set_id = ?
+    AND task_id NOT IN (SELECT task_id FROM task_set_member WHERE task_set_id = ?)
+LIMIT 1
+"""
+CALLS_OF_SETS = """
+SELECT DISTINCT parent.id
+FROM call_child JOIN call AS parent ON parent.id = call_child.call_id
+    JOIN call AS child ON child.id = call_child.child_id
+WHERE parent.task_set_id = ? AND child.task_set_id = ? ORDER BY parent.id
+"""
+EXECUTIONS = "SELECT uuid FROM execution"
+TAGS = "SELECT id, entity, key FROM tag ORDER BY id"
+ENTITIES = "SELECT digest FROM {table} WHERE digest IN ({{ids}})"
+COUNTS = "SELECT count(*) FROM {table}"
+
+
+class Checked(NamedTuple):
+    """What was looked at.
+
+    Attributes
+    ----------
+    rows
+        How many rows of each table.
+    problems
+        How many were told.
+    unchecked
+        Values whose digest was not recomputed, by why.
+    """
+
+    rows: dict[str, int]
+    problems: int
+    unchecked: dict[str, int]
+
+
+class Checker:
+    """Looks through a repository for what cannot be.
+
+    Parameters
+    ----------
+    database
+        The repository, of the present version.
+    load
+        Loads the data of a type of value, which may run anything; None to load none.
+    key
+        Gives the key of what that returned.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        load: Callable[[str, bytes], Any] | None = None,
+        key: Callable[[Any], bytes] = key_of,
+    ) -> None:
+        self._database = database
+        self._load = load
+        self._key = key
+        self._home = home_of(database.address)
+        self._unchecked: dict[str, int] = {}
+        self._rows: dict[str, int] = {}
+        self._told = 0
+
+    def problems(self) -> Iterator[str]:
+        """Yield each problem as a line: which row, and what is wrong with it."""
+        with self._database.snapshot():
+            for part in (
+                self._integrity,
+                self._references,
+                self._jobs,
+                self._values,
+                self._calls,
+                self._task_sets,
+                self._tags,
+            ):
+                for problem in part():
+                    self._told += 1
+                    yield problem
+            for table in ("execution", "job", "call", "value", "task", "tag"):
+                self._rows[table] = self._database.rows(COUNTS.format(table=table))[0][0]
+
+    def result(self) -> Checked:
+        """Return what was looked at, once all problems have been told."""
+        return Checked(self._rows, self._told, self._unchecked)
+
+    def _integrity(self) -> Iterator[str]:
+        if isinstance(self._database, Upkeep):
+            yield from (f"database: {text}" for text in self._database.problems())
+
+    def _references(self) -> Iterator[str]:
+        for reference in REFERENCES:
+            for key, target in self._database.iterate(DANGLING.format(**reference._asdict())):
+                yield (
+                    f"{reference.table} with {reference.key} {key}: {reference.column} {target} "
+                    f"is not in {reference.target}"
+                )
+
+    def _jobs(self) -> Iterator[str]:
+        iterate = self._database.iterate
+        for (job_id,) in iterate(JOBS_OF_NOTHING):
+            yield f"job {_job(job_id)}: there is no such execution"
+        for (job_id,) in iterate(JOBS_WITHOUT_END):
+            yield f"job {_job(job_id)}: it has not ended, but its execution has"
+        for (job_id,) in iterate(JOBS_WITHOUT_CALL):
+            yield f"job {_job(job_id)}: it is DONE, but has no call"
+        for job_id, parent_id in iterate(JOBS_WITHOUT_PARENT):
+            yield f"job {_job(job_id)}: its parent {_job(parent_id)} is missing or comes after it"
+        for execution_id, job_id in iterate(PARTS_OF_NOTHING):
+            yield f"execution {execution_id}: the job {_job(job_id)} that it is part of is missing"
+        for (job_id,) in iterate(ATTEMPTS_OUT_OF_ORDER):
+            yield f"job {_job(job_id)}: its attempts are not numbered from 1"
+
+    # Values
+
+    def _values(self) -> Iterator[str]:
+        limit = MAX_SIZE
+        for value_id, key, name, size, data, *stored in self._database.iterate(VALUES, limit):
+            where = f"value {value_id} ({key.hex()[:12]})"
+            if stored[0] is not None:
+                file = StoredFile(*stored)
+                if size:
+                    yield f"{where}: its data is in the database and in a file"
+                    continue
+                try:
+                    verify(file, self._home, where)
+                    data = fetch(file, self._home, where) if self._is_wanted(file.size) else None
+                except StoredValueError as error:
+                    yield str(error)
+                    continue
+            elif data is None and self._load is not None:
+                ((data,),) = self._database.rows(VALUE_DATA, value_id)
+            problem = self._problem_of(key, name, data)
+            if problem:
+                yield f"{where}: {problem}"
+
+    def _is_wanted(self, size: int) -> bool:
+        return self._load is not None or size <= MAX_SIZE
+
+    def _problem_of(self, key: bytes, name: str, data: bytes | None) -> str:
+        """Return what is wrong with the data of a value, "" if nothing or nobody knows."""
+        if data is None:
+            return self._skip("too large")
+        if self._load is not None:
+            try:
+                found = self._key(self._load(name, data))
+            except Exception:
+                return self._skip("cannot be loaded")
+        elif not name.startswith("builtins."):
+            return self._skip("of a class of its own")
+        else:
+            try:
+                found = key_of(_rebuilt(load_safely(data), {}, 0))
+            except (_NotPlain, RecursionError):
+                return self._skip("holds objects")
+            except Exception as error:
+                return f"its data is no {name.partition('.')[2]}: {type(error).__name__}: {error}"
+        if found == key:
+            return ""
+        return f"its data has another digest: {found.hex()[:12]}"
+
+    def _skip(self, why: str) -> str:
+        self._unchecked[why] = self._unchecked.get(why, 0) + 1
+        return ""
+
+    # Calls
+
+    def _calls(self) -> Iterator[str]:
+        arguments = _Beside(self._database.iterate(ARGUMENTS))
+        for call_id, key, single_id, task in self._database.iterate(CALLS):
+            keys = [value for _, _, value in arguments.of(call_id)]
+            if None in keys:
+                continue  # Told as a reference to nothing.
+            if not keys and single_id is None:
+                continue  # It may have failed because its arguments cannot be stored.
+            if not _is_key(key, task, keys):
+                yield (
+                    f"call {call_id} ({key.hex()[:12]}): its key is not that of its task and "
+                    "arguments"
+                )
+        for (call_id,) in self._database.iterate(CALLS_WITHOUT_OWN_TASK):
+            yield f"call {call_id}: its own task is not among the tasks at and below it"
+        for parent, child in self._database.rows(PAIRS_OF_SETS):
+            if self._database.rows(NOT_IN_SET, child, parent):
+                for (call_id,) in self._database.iterate(CALLS_OF_SETS, parent, child):
+                    yield f"call {call_id}: it does not know all tasks below it"
+
+    def _task_sets(self) -> Iterator[str]:
+        rows = self._database.iterate(TASK_SETS)
+        for (set_id, key), members in groupby(rows, itemgetter(0, 1)):
+            tasks = [task for _, _, task in members]
+            if None in tasks:
+                yield f"task_set {set_id} ({key.hex()[:12]}): it has no tasks"
+            elif digest(b"".join(sorted(tasks))) != key:
+                yield f"task_set {set_id} ({key.hex()[:12]}): its digest is not that of its tasks"
+
+    def _tags(self) -> Iterator[str]:
+        uuids = {uuid for (uuid,) in self._database.iterate(EXECUTIONS)}
+        starts = {uuid[:8] for uuid in uuids}
+        block: list[tuple[int, str, str]] = []
+        for row in self._database.iterate(TAGS):
+            entity = row[1]
+            if len(entity) == 40:
+                block.append(row)
+                if len(block) >= 500:
+                    yield from self._tags_on_nothing(block)
+                    block = []
+            elif not (entity in uuids or (entity[8:9] == "-" and entity[:8] in starts)):
+                yield _on_nothing(row)
+        yield from self._tags_on_nothing(block)
+
+    def _tags_on_nothing(self, block: list[tuple[int, str, str]]) -> Iterator[str]:
+        keys = []
+        for row in block:
+            try:
+                keys.append(bytes.fromhex(row[1]))
+            except ValueError:
+                keys.append(b"")
+        known = {
+            key
+            for table in ("value", "task")
+            for (key,) in self._database.rows_in(ENTITIES.format(table=table), keys)
+        }
+        return (_on_nothing(row) for row, key in zip(block, keys) if key not in known)
+
+
+def _on_nothing(row: tuple[int, str, str]) -> str:
+    return f"tag {row[0]} ({row[2]}): it is on {row[1]}, which is nothing recorded"
+
+
+def _job(job_id: int) -> str:
+    return f"{job_id} (number {job_id & 0xFFFFFFFF} of execution {job_id >> 32})"
+
+
+def _is_key(key: bytes, task: bytes, keys: list[bytes]) -> bool:
+    """Say whether a call has its key, whichever of its arguments are `config_args`."""
+    if digest(task + b"".join(keys)) == key:
+        return True
+    if len(keys) > _MOST_ARGUMENTS:
+        return True  # Too many ways to try.
+    choices = product(*((argument, _NO_KEY) for argument in keys))
+    return any(digest(task + b"".join(chosen)) == key for chosen in choices)
+
+
+class _Beside:
+    """Rows that belong to those of another table, read in step with them."""
+
+    def __init__(self, rows: Iterator[Any]) -> None:
+        self._groups = groupby(rows, itemgetter(0))
+        self._key: int | None = None
+        self._rows: Iterable[Any] = ()
+        self._advance()
+
+    def _advance(self) -> None:
+        self._key, self._rows = next(self._groups, (None, ()))
+
+    def of(self, key: int) -> list[Any]:
+        """Return the rows of a key; keys are asked for in ascending order."""
+        while self._key is not None and self._key < key:
+            self._advance()
+        if self._key != key:
+            return []
+        rows = list(self._rows)
+        self._advance()
+        return rows
+
+
+# Plain data
+
+
+class _NotPlain(Exception):
+    """A value holds something that only its own class can put together."""
+
+
+def _rebuilt(value: Any, known: dict[int, Any], depth: int) -> Any:
+    """Return what `load_safely` made as what it was, if that is plain data."""
+    cls = type(value)
+    if cls in ATOMS:
+        return value
+    if id(value) in known:
+        found = known[id(value)]
+        if found is _OPEN:
+            raise _NotPlain
+        return found
+    if depth > _MOST_DEPTH:
+        raise _NotPlain
+    known[id(value)] = _OPEN
+    made: Any
+    if cls is list or cls is tuple:
+        made = cls([_rebuilt(part, known, depth + 1) for part in value])
+    elif cls is Composite and value.state is None and not value.args:
+        made = _collection(value, known, depth)
+    else:
+        raise _NotPlain
+    known[id(value)] = made
+    return made
+
+
+_OPEN = object()
+
+
+def _collection(value: Composite, known: dict[int, Any], depth: int) -> Any:
+    def part(item: Any) -> Any:
+        return _rebuilt(item, known, depth + 1)
+
+    if max(len(value.entries), len(value.elements)) > _MOST_HASHED:
+        raise _NotPlain
+    try:
+        if value.name == DICT:
+            return {part(key): part(item) for key, item in value.entries}
+        if value.name == SET:
+            return {part(item) for item in value.elements}
+        if value.name == FROZENSET:
+            return frozenset(part(item) for item in value.elements)
+    except TypeError:  # What cannot be hashed was never in one.
+        pass
+    raise _NotPlain
