@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 EXECUTION_STATUSES = (RUNNING, DONE, FAILED, CANCELLED, KILLED)
 JOB_STATUSES = (RUNNING, DONE, CACHED, FAILED, CANCELLED, KILLED)
 
-_MIN_HASH = 4  # Digits from which on a text may be the start of a hash.
+_MIN_HASH = 8  # Digits from which on a text may be the start of a hash, and no number.
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
 _DURATION_PART = re.compile(r"(\d+)([smhdw])")

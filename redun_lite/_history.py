@@ -304,6 +304,7 @@ SELECT call.id, call.key, call.outcome, call.task_id, task.fullname, call.result
 FROM call JOIN task ON task.id = call.task_id
 """
 CALL_BY_ID = SELECT_CALL + "WHERE call.id = ?"
+CALLS_BY_ID = SELECT_CALL + "WHERE call.id IN ({ids})"
 CALLS_BY_PREFIX = SELECT_CALL + "WHERE call.key BETWEEN ? AND ? LIMIT ?"
 CALLS_WITH_RESULT = SELECT_CALL + "WHERE call.result_id = ? LIMIT ?"
 CALLS_WITH_ARGUMENT = (
@@ -552,10 +553,19 @@ class History:
 
     def job_id(self, job: JobRow) -> str:
         """Return how a job is called, which `find` understands."""
-        uuid = self._uuids.get(job.execution_id)
+        return self.job_name(job.id)
+
+    def job_name(self, row_id: int) -> str:
+        """Return how the job of a row id is called."""
+        uuid = self.execution_uuid(row_id >> JOB_NUMBER_BITS)
+        return format_job_id(uuid, row_id & ((1 << JOB_NUMBER_BITS) - 1))
+
+    def execution_uuid(self, execution_id: int) -> str:
+        """Return the UUID of an execution by its row id."""
+        uuid = self._uuids.get(execution_id)
         if uuid is None:
-            uuid = self._uuids[job.execution_id] = self.execution(job.execution_id).uuid
-        return format_job_id(uuid, job.number)
+            uuid = self._uuids[execution_id] = self.execution(execution_id).uuid
+        return uuid
 
     def job_tree(self, execution: ExecutionRow) -> JobTree:
         """Return the jobs of an execution and its parts as a tree, equal siblings folded."""
@@ -690,6 +700,10 @@ class History:
     def call(self, call_id: int) -> CallRow:
         """Return a call by its row id."""
         return CallRow(*self._row("call", CALL_BY_ID, call_id))
+
+    def calls_by_id(self, call_ids: Sequence[int]) -> Iterator[CallRow]:
+        """Yield calls by their row ids."""
+        return map(CallRow._make, self.database.rows_in(CALLS_BY_ID, call_ids))
 
     def calls_with_result(self, value: ValueRow, limit: int | None) -> list[CallRow]:
         """Return some of the calls that a value is the result of, or all."""
@@ -827,7 +841,7 @@ class History:
     def files_at(self, path: str) -> list[FileRow]:
         """Return the states that a file was recorded in, the latest first."""
         rows = self.database.rows_in(FILES_AT, paths_like(path), MAX_LINE_SIZE)
-        found = {row[1]: FileRow(row[0], ValueRow(*row[1:])) for row in rows}
+        found = {row[1]: FileRow(row[0], self.value_row(row[1:], MAX_LINE_SIZE)) for row in rows}
         return [found[value_id] for value_id in sorted(found, reverse=True)]
 
     def _files(self, text: str) -> list[Found]:

@@ -223,6 +223,11 @@ class Query:
         self._filters = (filters or Filters()).check()
         self._conditions = {False: _Conditions(history, self._filters)}
 
+    @property
+    def hints(self) -> list[str]:
+        """What a filter may have meant that matches nothing whatever, as phrases."""
+        return self._conditions[False].hints
+
     # Pages
 
     def executions(self, limit: int | None = None, after: int | None = None) -> Page[ExecutionRow]:
@@ -321,13 +326,14 @@ class Query:
         return self._conditions[is_whole].of(kind)
 
     def _makers(self) -> dict[Kind, Callable[[Any], Any]]:
+        value_row = self._history.value_row
         return {
             Kind.EXECUTION: self._history._execution,
             Kind.JOB: self._history._job,
             Kind.CALL: CallRow._make,
             Kind.TASK: TaskRow._make,
-            Kind.VALUE: lambda row: self._history.value_row(row, MAX_LINE_SIZE),
-            Kind.FILE: lambda row: FileRow(row[0], ValueRow(*row[1:])),
+            Kind.VALUE: lambda row: value_row(row, MAX_LINE_SIZE),
+            Kind.FILE: lambda row: FileRow(row[0], value_row(row[1:], MAX_LINE_SIZE)),
         }
 
 
@@ -356,6 +362,7 @@ class _Conditions:
     """
 
     def __init__(self, history: History, filters: Filters, is_whole: bool = False) -> None:
+        self.hints: list[str] = []
         self._is_whole = is_whole
         self._history = history
         self._filters = filters
@@ -680,13 +687,13 @@ class _Conditions:
                 listed = " or ".join(filters.task_names)
                 names = [name for _, _, name in known]
                 names = names if "." in listed else [name.rpartition(".")[2] for name in names]
-                raise UsageError(f"no task {listed} is recorded: {suggest(listed, names)}")
+                self.hints.append(f"no task {listed} is recorded: {suggest(listed, names)}")
             ids &= named
         if filters.task_hashes:
             hashed = {
                 i for prefix in filters.task_hashes for i in self._tasks_by_hash(prefix, known)
             }
-            if not ids & hashed and filters.task_names:
+            if ids and not ids & hashed and filters.task_names:
                 of = next(name for i, _, name in known if i in hashed)
                 raise UsageError(
                     f"nothing can be found: task hash {filters.task_hashes[0]} is of task {of}, "
@@ -714,7 +721,7 @@ class _Conditions:
         if not found:
             listed = " or ".join(names)
             known_names = {name for _, name in known} | {n.rpartition(".")[2] for _, n in known}
-            raise UsageError(
+            self.hints.append(
                 f"no value of type {listed} is recorded: {suggest(listed, known_names)}"
             )
         return found

@@ -784,7 +784,7 @@ def test_log_is_cut_on_a_terminal_only(project, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert project("log", "-") == 0
     assert "flow.add ×20" in project.out
-    assert project("log", "-", "--all", "--no-pager") == 0
+    assert project("log", "-", "--detail", "--no-pager") == 0
     assert project.out.count("flow.add(") == 20
 
 

@@ -93,7 +93,7 @@ def test_other_text_is_a_string_a_path_and_maybe_a_hash():
     assert (bare.keys, bare.path, bare.prefix) == ((key_of_expr("reads.fq"),), "reads.fq", None)
     assert ValueFilter.parse("5C1F9a3e").prefix == "5c1f9a3e"
     assert ValueFilter.parse("12345678").prefix == "12345678"
-    assert ValueFilter.parse("abc").prefix is None
+    assert ValueFilter.parse("abcdef1").prefix is None
 
 
 def test_an_argument_may_have_a_name_and_a_result_none():

@@ -130,7 +130,8 @@ def fail(lab: Lab, expr: object, **arguments: object) -> None:
 def tree_of(lab: Lab, **options: object) -> list[str]:
     """Return the tree of the last execution's jobs: status, indentation, call."""
     lines = list(log_lines(str(lab.path), "-", **options))
-    lines = lines[lines.index("", lines.index("") + 1) + 1 :]
+    table = next(i for i, line in enumerate(lines) if line.startswith("TASK "))
+    lines = lines[lines.index("", table) + 1 :]
     margin = lines[0].index("test_history.")
     return [f"{line[:9].strip()}|{line[margin:]}" for line in lines]
 
@@ -260,7 +261,7 @@ def test_many_equal_siblings_become_one_line(lab):
     lab.run(many(1000))
     assert tree_of(lab)[2] == "|  test_history.add ×1,000  (3 cached, 997 done)"
     assert list(log_lines(str(lab.path), "-"))[-1] == (
-        "`log --all -` lists every job, `log JOB` what one led to"
+        "`log --detail -` lists every job, `log JOB` what one led to"
     )
 
 
@@ -294,7 +295,7 @@ def test_all_executions_are_listed_where_all_are_asked_for(lab):
         lab.run(add(1))
     lines = list(log_lines(str(lab.path), None))
     assert len(lines) == 32
-    assert lines[-1] == "… and 2 more: `log --all` lists them"
+    assert lines[-1] == "… and 2 more: `log --limit 0` lists them"
     assert len(list(log_lines(str(lab.path), None, show_all=True))) == 33
 
 

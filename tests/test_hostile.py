@@ -29,7 +29,11 @@ redun_namespace = "test_hostile"
 COMMANDS = [
     "log",
     "log -",
-    "log --all -",
+    "log - --all",
+    "log - --detail",
+    "log --all --detail",
+    "log --all --format json",
+    "log --all --count",
     "log {execution}",
     "log {job}",
     "log {call}",

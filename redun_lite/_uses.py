@@ -1,0 +1,91 @@
+"""What else is recorded of a job, a call, a task, an execution: where to look next.
+
+A failed execution leads to the job that failed first of all, a task to its versions, a call to the
+jobs that had it.  Jobs have no index but their ids: each of these looks at the jobs of one
+execution, or at all of them once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from ._history import SELECT_JOB, ExecutionRow, JobRow, TaskRow
+from ._schema import JOB_NUMBER_BITS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._history import History
+
+_MAX_FAILED = 200  # Failed jobs among which the origin of a failure is looked for.
+
+FAILED_JOBS = (
+    SELECT_JOB
+    + "WHERE job.id BETWEEN ? AND ? AND job.status = 'FAILED' ORDER BY job.id DESC LIMIT ?"
+)
+FAILED_JOBS_WITH_RESULT = (
+    SELECT_JOB
+    + """
+WHERE job.id BETWEEN ? AND ? AND job.status = 'FAILED'
+    AND job.call_id IN (SELECT id FROM call WHERE result_id = ?)
+ORDER BY job.id DESC LIMIT 1
+"""
+)
+RESULT_ID = "SELECT result_id FROM call WHERE id = ?"
+VERSIONS = """
+SELECT id, digest, fullname, version, source FROM task WHERE fullname = ? ORDER BY id
+"""
+USES_OF_TASKS = """
+SELECT task_id, count(*), min(started), max(started) FROM job
+WHERE task_id IN ({ids}) GROUP BY task_id
+"""
+LATEST_JOBS_OF_CALLS = """
+SELECT call_id, coalesce(max(CASE WHEN status <> 'CACHED' THEN id END), max(id)), count(*)
+FROM job WHERE call_id IN ({ids}) GROUP BY call_id
+"""
+
+
+class TaskVersion(NamedTuple):
+    """A task as its code was for some time, and when it ran so; times are None if it never did."""
+
+    task: TaskRow
+    jobs: int
+    first: int | None
+    last: int | None
+
+
+def origin_of_failure(history: History, execution: ExecutionRow) -> JobRow | None:
+    """Return the job whose error an execution failed with: not one that it was passed on to.
+
+    Jobs that it was passed on to have the very same error, so of those the last one that began is
+    where it comes from.  That holds within an execution; from a part of it errors come anew.
+    """
+    first = execution.id << JOB_NUMBER_BITS
+    last = first + (1 << JOB_NUMBER_BITS) - 1
+    rows = history.database.rows(FAILED_JOBS, first, last, _MAX_FAILED)
+    failed = [history._job(row) for row in rows]
+    top = next((job for job in reversed(failed) if job.parent_id is None), None)
+    if top is not None and top.call_id is not None:
+        ((result_id,),) = history.database.rows(RESULT_ID, top.call_id) or [(None,)]
+        for row in history.database.rows(FAILED_JOBS_WITH_RESULT, first, last, result_id):
+            return history._job(row)
+    parents = {job.parent_id for job in failed}
+    return next((job for job in failed if job.id not in parents and job.call_id), None)
+
+
+def versions_of_task(history: History, fullname: str) -> list[TaskVersion]:
+    """Return the versions of a task, in the order in which they were first recorded."""
+    tasks = [TaskRow(*row) for row in history.database.rows(VERSIONS, fullname)]
+    ids = [task.id for task in tasks]
+    uses = {row[0]: row[1:] for row in history.database.rows_in(USES_OF_TASKS, ids)}
+    return [TaskVersion(task, *uses.get(task.id, (0, None, None))) for task in tasks]
+
+
+def latest_jobs_of(history: History, call_ids: Sequence[int]) -> dict[int, tuple[JobRow, int]]:
+    """Return the last job that ran each call, and how many had it, by the calls' row ids.
+
+    Of a call that was only ever cached it is the last of those jobs.
+    """
+    found = {row[0]: row[1:] for row in history.database.rows_in(LATEST_JOBS_OF_CALLS, call_ids)}
+    jobs = {job.id: job for job in history._jobs_by_id([job_id for job_id, _ in found.values()])}
+    return {call_id: (jobs[job_id], count) for call_id, (job_id, count) in found.items()}
