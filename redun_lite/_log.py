@@ -405,7 +405,9 @@ class _Log:
     def _more(self, kind: Kind, query: Query, shown: list[Any]) -> str:
         """Return the line on what a list leaves out."""
         if self._options.limit is not None:
-            return f"… and more: --after {self._id_of(kind, shown[-1])} goes on"
+            option = next(name for name, one in _KIND_OPTIONS.items() if one is kind)
+            after = f"--{option.replace('_', '-')} --after {self._id_of(kind, shown[-1])}"
+            return f"… and more: {after} goes on"
         if kind is Kind.EXECUTION:  # Of others there may be too many to count them unasked.
             left_out = format_count(query.count(kind) - len(shown))
             return f"… and {left_out} more: --limit 0 lists them"

@@ -23,15 +23,8 @@ FAILED_JOBS = (
     SELECT_JOB
     + "WHERE job.id BETWEEN ? AND ? AND job.status = 'FAILED' ORDER BY job.id DESC LIMIT ?"
 )
-FAILED_JOBS_WITH_RESULT = (
-    SELECT_JOB
-    + """
-WHERE job.id BETWEEN ? AND ? AND job.status = 'FAILED'
-    AND job.call_id IN (SELECT id FROM call WHERE result_id = ?)
-ORDER BY job.id DESC LIMIT 1
-"""
-)
-RESULT_ID = "SELECT result_id FROM call WHERE id = ?"
+FIRST_JOB = SELECT_JOB + "WHERE job.id BETWEEN ? AND ? ORDER BY job.id LIMIT 1"
+RESULT_IDS = "SELECT id, result_id FROM call WHERE id IN ({ids})"
 VERSIONS = """
 SELECT id, digest, fullname, version, source FROM task WHERE fullname = ? ORDER BY id
 """
@@ -64,11 +57,15 @@ def origin_of_failure(history: History, execution: ExecutionRow) -> JobRow | Non
     last = first + (1 << JOB_NUMBER_BITS) - 1
     rows = history.database.rows(FAILED_JOBS, first, last, _MAX_FAILED)
     failed = [history._job(row) for row in rows]
+    if len(failed) == _MAX_FAILED:  # Its first job is not among the last.
+        failed += [history._job(row) for row in history.database.rows(FIRST_JOB, first, last)]
     top = next((job for job in reversed(failed) if job.parent_id is None), None)
     if top is not None and top.call_id is not None:
-        ((result_id,),) = history.database.rows(RESULT_ID, top.call_id) or [(None,)]
-        for row in history.database.rows(FAILED_JOBS_WITH_RESULT, first, last, result_id):
-            return history._job(row)
+        call_ids = [job.call_id for job in failed if job.call_id is not None]
+        results = dict(history.database.rows_in(RESULT_IDS, call_ids))
+        for job in failed:
+            if job.call_id in results and results[job.call_id] == results.get(top.call_id):
+                return job
     parents = {job.parent_id for job in failed}
     return next((job for job in failed if job.id not in parents and job.call_id), None)
 

@@ -260,12 +260,12 @@ def test_a_list_ends_at_its_limit_and_says_how_to_go_on(log):
     whole = log("--job").lines
     first = log("--job", "--limit", 3).lines
     assert first[:3] == whole[:3]
-    goes_on = re.fullmatch(r"… and more: --after (\S+) goes on", first[3]).group(1)
+    goes_on = re.fullmatch(r"… and more: --[a-z-]+ --after (\S+) goes on", first[3]).group(1)
     assert log("--job", "--limit", 3, "--after", goes_on).lines[:3] == whole[3:6]
     assert log("--job", "--limit", 0).lines == whole
     for option in ("--exec", "--task", "--file", "--call-node", "--value"):
         rest = log(option, "--limit", 1).lines[-1]
-        goes_on = re.fullmatch(r"… and more: --after (\S+) goes on", rest).group(1)
+        goes_on = re.fullmatch(r"… and more: --[a-z-]+ --after (\S+) goes on", rest).group(1)
         tail = log(option, "--after", goes_on).lines
         assert tail[-1] == log(option).lines[-1]
 
