@@ -593,7 +593,8 @@ class Describer:
                 job_id = "" if job is None else self._history.job_id(job)
                 when = "" if job is None else format_time(job.started)
                 told = self._fit(_node_text(node, arguments), 40)
-                yield f"    {job_id or node.call.digest.hex()[:8]:<14} {when:<19}  {told}"
+                shown_id = (job_id or node.call.digest.hex()[:8]) + "…" * (node.total > 1)
+                yield f"    {shown_id:<14} {when:<19}  {told}"
             if not calls:
                 nobody = "no call: an input" if trace is trace_up else "no call"
                 yield f"    {nobody}"

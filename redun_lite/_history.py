@@ -812,7 +812,8 @@ class History:
         digits = max(len(text) + 4, 12)
         listed = ", ".join(self._describe(record, digits) for record in found[:_MAX_CANDIDATES])
         more = ", …" if len(found) > _MAX_CANDIDATES else ""
-        raise UsageError(f"{text!r} may mean {listed}{more}; give more digits")
+        wanted = "of the path" if isinstance(found[0], FileRow) else "digits"
+        raise UsageError(f"{text!r} may mean {listed}{more}; give more {wanted}")
 
     def find_execution(self, text: str) -> ExecutionRow:
         """Return the one execution whose UUID starts with a text; of `-`, the latest.

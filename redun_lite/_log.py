@@ -87,6 +87,7 @@ class LogCommand(Command):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.usage = f"{PROGRAM} log [ID] [what to list] [filters] [how to show it]"
         parser.add_argument("id", metavar="ID", nargs="?", help="what to show")
         _add_kinds(parser.add_argument_group("what to list"))
         _add_filters(parser.add_argument_group("filters"))

@@ -8,10 +8,11 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from support import Lab
+from support import ROOT, Lab
 
 from redun_lite import File, get_task_registry, task
 from redun_lite._cli import main
+from redun_lite._log import LogCommand
 
 redun_namespace = "test_log"
 
@@ -61,6 +62,11 @@ def bad(folder: str) -> list:
 @task
 def many(n: int) -> list:
     return [total([i]) for i in range(n)]
+
+
+@task
+def labelled(file: File, label: int) -> int:
+    return label
 
 
 @pytest.fixture(scope="module")
@@ -411,6 +417,39 @@ def test_detail_shows_each_record_whole(log):
     assert shown.out.count("Job 5c1f9a3") == 3
     limited = log("--job", "--task-name", "count", "--detail", "--limit", 1)
     assert limited.out.count("\nSource\n") == 1
+
+
+def test_many_that_read_a_file_are_one_line(tmp_path, log, recorded):
+    lab = Lab(tmp_path)
+    file = write(str(tmp_path / "shared.txt"), "x")
+    lab.run([labelled(file, i) for i in range(30)])
+    lines = log(f"{tmp_path}/shared.txt", "--repo", f"sqlite:///{lab.path}").lines
+    (reader,) = lines[lines.index("  Read by") + 1 :]
+    assert re.match(r"    [0-9a-f]{8}-\d+… .*  test_log.labelled\(…\) ×30$", reader)
+
+
+def test_the_end_of_a_path_that_two_files_have_is_ambiguous(tmp_path, log):
+    lab = Lab(tmp_path)
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        lab.run(write(f"{tmp_path}/{folder}/same.txt", "x"))
+    shown = log("same.txt", "--repo", f"sqlite:///{lab.path}")
+    assert shown.code == 2
+    assert f"file {tmp_path}/one/same.txt" in shown.err
+    assert shown.err.endswith("; give more of the path\n")
+
+
+# What is documented
+
+
+def test_every_option_and_every_field_is_in_the_reference(log):
+    page = (ROOT / "docs" / "reference" / "log.md").read_text()
+    parser = LogCommand("log").parser()
+    options = {name for action in parser._actions for name in action.option_strings}
+    undocumented = options - set(re.findall(r"--?[a-z][a-z-]*", page))
+    assert undocumented == {"-h", "--help", "-c", "--config", "--log-level"}  # Of every command.
+    for line in log("--all", "--format", "json").lines:
+        assert {f"`{field}`" for field in json.loads(line)} <= set(re.findall(r"`\w+`", page))
 
 
 # JSON
