@@ -39,6 +39,7 @@ COMMANDS = {
         "_maintenance:DbCommand",
         "Look after the database: its size, version, soundness; garbage, copies.",
     ),
+    "diff": ("_diff_command:DiffCommand", "Show what changed between two executions."),
     "export": ("_sync:ExportCommand", "Write records to a file."),
     "federated-server": (
         "_federated_server:FederatedServerCommand",

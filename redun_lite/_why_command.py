@@ -197,8 +197,8 @@ class WhyText:
             (gone, "it has no argument {} any more", "it has no arguments {} any more"),
         ):
             if names:
-                parts.append((singular if len(names) == 1 else plural).format(_listed(names)))
-        return _listed(parts) or "config_args names other arguments than before"
+                parts.append((singular if len(names) == 1 else plural).format(listed(names)))
+        return listed(parts) or "config_args names other arguments than before"
 
     def _earlier(self, why: Why) -> str:
         """Return what the job is compared with, or where its result came from."""
@@ -300,7 +300,7 @@ class WhyText:
 
     def _source(self, step: Step, why: Why) -> str:
         if step.source == "files":
-            return f"{clip(one_line(_listed(list(step.places[:3]))), 80)} changed"
+            return f"{clip(one_line(listed(list(step.places[:3]))), 80)} changed"
         if step.source == "command line":
             now = format_command(why.execution.argv)
             return f"given by `{one_line(now)}`"
@@ -334,10 +334,10 @@ def paint_diff(lines: list[str], palette: Palette) -> Iterator[str]:
         yield f"  … {len(lines) - _MAX_DIFF} more lines"
 
 
-def _listed(words: list[str]) -> str:
+def listed(words: list[str]) -> str:
     """Return words as one says them.
 
-    >>> _listed(["a", "b", "c"])
+    >>> listed(["a", "b", "c"])
     'a, b and c'
     """
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
@@ -441,8 +441,8 @@ def argument_json(change: ArgumentChange) -> dict[str, Any]:
     """Return a change of an argument for `json.dumps`."""
     return {
         "name": change.name,
-        "before": _value_json(change.before),
-        "after": _value_json(change.after),
+        "before": value_json(change.before),
+        "after": value_json(change.after),
         "differences": list(map(difference_json, change.parts[:MOST])),
         "files": list(map(file_json, change.files)),
     }
@@ -468,7 +468,8 @@ def file_json(state: FileState) -> dict[str, Any]:
     }
 
 
-def _value_json(value: ValueRow | None) -> dict[str, Any] | None:
+def value_json(value: ValueRow | None) -> dict[str, Any] | None:
+    """Return a stored value for `json.dumps`."""
     if value is None:
         return None
     shown = format_stored(value.type_name, value.size, value.data, _WIDTH)

@@ -41,6 +41,8 @@ COMMANDS = [
     "log {task}",
     "why {job}",
     "why {job} --format json",
+    "diff {execution} -",
+    "diff - {execution} --format json",
 ]
 """Commands that show what is recorded.  What is in braces stands for the id of each such record."""
 
