@@ -35,6 +35,7 @@ BROKEN_PIPE = 141
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
+    "completion": ("_completion:CompletionCommand", "Print what lets a shell complete commands."),
     "db": (
         "_maintenance:DbCommand",
         "Look after the database: its size, version, soundness; garbage, copies.",
