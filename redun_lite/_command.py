@@ -58,8 +58,8 @@ COMMANDS = {
     "repo": ("_sync:RepoCommand", "Name other repositories: repo list, add, remove."),
     "run": ("_run:RunCommand", "Run a task of a workflow."),
     "tag": ("_tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
-    "why": ("_why_command:WhyCommand", "Say why a job ran instead of being replayed."),
     "timeline": ("_timeline:TimelineCommand", "Draw which jobs ran when."),
+    "why": ("_why_command:WhyCommand", "Say why a job ran instead of being replayed."),
 }
 """For each command its class, and in a line what it is for."""
 
