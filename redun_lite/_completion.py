@@ -47,7 +47,8 @@ _MAX_JOBS = 100
 _PURPOSE = 60  # Characters of what is told beside a candidate.
 
 # What an argument stands for is told by what the help calls it.
-_OF_FILES = ("FILE", "PATH", "OUTPUT")
+_OF_FILES = ("FILE", "PATH", "SRC", "DST", "WHERE")
+_OF_SCRIPTS = ("SCRIPT",)
 _OF_FOLDERS = ("DIR", "FOLDER")
 _OF_EXECUTIONS = ("EXEC", "EXECUTION", "EXEC_ID")
 _OF_RECORDS = ("ID", "WHAT", "JOB", "ID|KEY|KEY=VALUE", "FILE|ID")
@@ -282,6 +283,8 @@ def _of_action(action: argparse.Action, line: _Line, typed: str) -> Iterable[Can
         return [*_executions(line), *_jobs(line, typed), Candidate(FILES)]
     if name in _OF_FOLDERS:
         return [Candidate(FOLDERS)]
+    if name in _OF_SCRIPTS:
+        return [Candidate(SCRIPTS)]
     return [Candidate(FILES)] if name in _OF_FILES else []
 
 

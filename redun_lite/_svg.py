@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from ._display import KILLED, printable
+from ._display import KILLED, one_line, printable
 from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ class Svg:
     def text(self, x: Number, y: Number, text: str, class_name: str) -> None:
         """Write a line of text; its class says where on it (x, y) is."""
         head = _attributes(class_name, {"x": x, "y": y})
-        self._lines.append(f"<text{head}>{escape(text)}</text>")
+        self._lines.append(f"<text{head}>{escape(one_line(text))}</text>")
 
     def status(self, x: Number, y: Number, status: str) -> None:
         """Draw the mark of a status, 10 wide, with its centre at (x, y)."""

@@ -43,6 +43,14 @@ COMMANDS = [
     "why {job} --format json",
     "diff {execution} -",
     "diff - {execution} --format json",
+    "graph -",
+    "graph - --format dot",
+    "graph - --format mermaid",
+    "graph {call}",
+    "graph {value}",
+    "graph {value} --down",
+    "timeline -",
+    "timeline - --format chrome",
 ]
 """Commands that show what is recorded.  What is in braces stands for the id of each such record."""
 
