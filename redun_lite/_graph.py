@@ -304,8 +304,8 @@ class _Jobs:
         self, status: str, jobs: int, ids: list[int], started: int, ended: int | None, busy: int
     ) -> None:
         self.counts[status] = self.counts.get(status, 0) + jobs
-        room = _MAX_EXAMPLES - len(self.examples)
-        self.examples += [id for id in ids if id not in self.examples][:room]
+        if len(self.examples) < _MAX_EXAMPLES:
+            self.examples += [id for id in dict.fromkeys(ids) if id not in self.examples]
         self.busy += busy
         self.started = started if self.started is None else min(started, self.started)
         if ended is not None:
@@ -352,6 +352,7 @@ class _JobTree:
         self._most = most
         self._is_last = is_last
         self._boxes = 0
+        self._statuses: dict[tuple[str, int], str] = {}
         self._box_of: dict[int, _Jobs] = {}  # Of jobs that led to others, and of single ones.
         self.root = _Jobs(0, None, True)
         self.root.depth = -1
@@ -413,7 +414,7 @@ class _JobTree:
         if is_one and total <= self._room():
             for id, status, started, ended in self._members(rows, total):
                 box = self._new(above, task_id, is_one=True)
-                status = self._history._status(status, id >> JOB_NUMBER_BITS)
+                status = self._status(status, id)
                 busy = 0 if ended is None or status == CACHED else ended - started
                 box.add(status, 1, [id], started, ended, busy)
                 self._box_of[id] = box
@@ -426,7 +427,7 @@ class _JobTree:
             folded = self._new(above, task_id, is_one=False)
         above.folded[task_id] = folded
         for row in rows:
-            status = self._history._status(row.status, row.first >> JOB_NUMBER_BITS)
+            status = self._status(row.status, row.first)
             ids = [row.first, row.last]
             folded.add(status, row.jobs, ids, row.started, row.ended, int(row.busy))
 
@@ -439,6 +440,13 @@ class _JobTree:
         if parent is None:
             return database.rows(_MEMBERS_AT_TOP, first, last, task_id, total)
         return database.rows(_MEMBERS, first, last, parent, task_id, total)
+
+    def _status(self, stored: str, job_id: int) -> str:
+        """Return what a stored status says of a job; there may be a million to be asked about."""
+        key = (stored, job_id >> JOB_NUMBER_BITS)
+        if key not in self._statuses:
+            self._statuses[key] = self._history._status(*key)
+        return self._statuses[key]
 
     def _room(self) -> int:
         if self._boxes >= self._most and not self._is_last:

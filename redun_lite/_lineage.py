@@ -447,7 +447,7 @@ class _Trace:
         self._nodes.append(_Node(kind, name, members, near))
         self._node_of.update(((kind, member), index) for member in members)
         if near is not None:
-            self._nodes[index].at_least = self._is_sampled(near)
+            self._nodes[index].at_least = self._is_sampled(near) or self._records.is_cut
         return index
 
     def _is_sampled(self, index: int) -> bool:

@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from support import Lab
 
-from redun_lite import File, task
+from redun_lite import File, _lineage, task
 from redun_lite._history import CallRow, History, open_history
 from redun_lite._lineage import CALL, VALUE, Limits, trace_down, trace_up, tree_of
 
@@ -280,6 +280,14 @@ def test_a_level_takes_as_many_queries_however_many_calls_it_has(history, lab):
         trace_up(counted, file(history, lab, name), Limits(fold=1000))
         counts.append(database.queries)
     assert counts[0] == counts[1] < 100
+
+
+def test_what_more_records_than_can_be_read_say_is_left_out_and_told(history, lab, monkeypatch):
+    monkeypatch.setattr(_lineage, "_MAX_ROWS", 10)
+    monkeypatch.setattr(_lineage, "SOURCES", _lineage.SOURCES.replace("20000", "10"))
+    lineage = trace_up(history, file(history, lab, "many/whole"))
+    assert lineage.cut == ["what is beyond 10 records of a kind"]
+    assert [node.at_least for node in lineage.nodes if node.total > 1] == [True]
 
 
 class Counting:
