@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._command import Command, add_repository_option, open_repository
@@ -301,7 +300,13 @@ class _Jobs:
         self.ended: int | None = None
 
     def add(
-        self, status: str, jobs: int, ids: list[int], started: int, ended: int | None, busy: int
+        self,
+        status: str,
+        jobs: int,
+        ids: tuple[int, ...],
+        started: int,
+        ended: int | None,
+        busy: int,
     ) -> None:
         self.counts[status] = self.counts.get(status, 0) + jobs
         if len(self.examples) < _MAX_EXAMPLES:
@@ -379,19 +384,25 @@ class _JobTree:
     def _read(self, execution_id: int, top: _Jobs) -> None:
         first = execution_id << JOB_NUMBER_BITS
         last = first + (1 << JOB_NUMBER_BITS) - 1
-        rows = map(_Equal._make, self._history.database.iterate(_JOBS_OF_EXECUTION, first, last))
-        for parent_id, siblings in groupby(rows, key=lambda row: row.parent_id):
-            equal = list(siblings)
-            above = top if parent_id is None else self._box_of_parent(parent_id, equal[0], top)
+        above: _Jobs | None = None
+        parent_id: int | None = -1  # No job has this id.
+        siblings: list[_Equal] = []  # Those of a single job, until all of them are there.
+        for row in map(
+            _Equal._make, self._history.database.iterate(_JOBS_OF_EXECUTION, first, last)
+        ):
+            if row.parent_id != parent_id:
+                self._add_siblings(above, siblings)
+                siblings = []
+                parent_id = row.parent_id
+                above = top if parent_id is None else self._box_of_parent(parent_id, row, top)
             if above is None or above.depth + 1 >= self._depth:
-                self.left_out += sum(row.jobs for row in equal)
+                self.left_out += row.jobs
                 self.is_deeper = self.is_deeper or above is not None
-                continue
-            by_task: dict[int, list[_Equal]] = {}
-            for row in equal:
-                by_task.setdefault(row.task_id, []).append(row)
-            for task_id, rows_of_task in by_task.items():
-                self._add(above, task_id, rows_of_task)
+            elif above.is_one:
+                siblings.append(row)
+            else:
+                self._add_to_pile(above, row)
+        self._add_siblings(above, siblings)
 
     def _box_of_parent(self, parent_id: int, row: _Equal, top: _Jobs) -> _Jobs | None:
         box = self._box_of.get(parent_id)
@@ -407,29 +418,41 @@ class _JobTree:
                 self._box_of[parent_id] = box
         return box
 
-    def _add(self, above: _Jobs, task_id: int, rows: list[_Equal]) -> None:
-        total = sum(row.jobs for row in rows)
-        turns, turn = _turns(above, task_id)
-        is_one = above.is_one and turns < _MAX_TURNS - 1 and total <= self._fold
-        if is_one and total <= self._room():
-            for id, status, started, ended in self._members(rows, total):
-                box = self._new(above, task_id, is_one=True)
-                status = self._status(status, id)
-                busy = 0 if ended is None or status == CACHED else ended - started
-                box.add(status, 1, [id], started, ended, busy)
-                self._box_of[id] = box
-            return
-        folded = turn if turns >= _MAX_TURNS else above.folded.get(task_id)
-        if folded is None:
-            if self._room() < 1:
-                self.left_out += total
-                return
-            folded = self._new(above, task_id, is_one=False)
-        above.folded[task_id] = folded
-        for row in rows:
-            status = self._status(row.status, row.first)
-            ids = [row.first, row.last]
-            folded.add(status, row.jobs, ids, row.started, row.ended, int(row.busy))
+    def _add_siblings(self, above: _Jobs | None, siblings: list[_Equal]) -> None:
+        """Add all jobs that a single job led to: few of a task as boxes of their own."""
+        by_task: dict[int, list[_Equal]] = {}
+        for row in siblings:
+            by_task.setdefault(row.task_id, []).append(row)
+        for task_id, rows in by_task.items():
+            assert above is not None
+            total = sum(row.jobs for row in rows)
+            turns, _ = _turns(above, task_id)
+            if turns < _MAX_TURNS - 1 and total <= self._fold and total <= self._room():
+                for id, status, started, ended in self._members(rows, total):
+                    box = self._new(above, task_id, is_one=True)
+                    status = self._status(status, id)
+                    busy = 0 if ended is None or status == CACHED else ended - started
+                    box.add(status, 1, (id,), started, ended, busy)
+                    self._box_of[id] = box
+            else:
+                for row in rows:
+                    self._add_to_pile(above, row)
+
+    def _add_to_pile(self, above: _Jobs, row: _Equal) -> None:
+        """Add equal jobs to the box for all jobs of their task inside another."""
+        pile = above.folded.get(row.task_id)
+        if pile is None:
+            turns, nearest = _turns(above, row.task_id)
+            pile = nearest if turns >= _MAX_TURNS else None
+            if pile is None:
+                if self._room() < 1:
+                    self.left_out += row.jobs
+                    return
+                pile = self._new(above, row.task_id, is_one=False)
+            above.folded[row.task_id] = pile
+        status = self._status(row.status, row.first)
+        ends = (row.first, row.last)
+        pile.add(status, row.jobs, ends, row.started, row.ended, int(row.busy))
 
     def _members(self, rows: list[_Equal], total: int) -> list[tuple[int, str, int, int | None]]:
         if all(row.jobs == 1 for row in rows):
