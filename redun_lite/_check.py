@@ -280,19 +280,19 @@ class Checker:
     def _problem_of(self, key: bytes, name: str, data: bytes | None) -> str:
         """Return what is wrong with the data of a value, "" if nothing or nobody knows."""
         if data is None:
-            return self._skip("too large")
+            return self._skip("of many bytes")
         if self._load is not None:
             try:
                 found = self._key(self._load(name, data))
             except Exception:
-                return self._skip("cannot be loaded")
+                return self._skip("that cannot be loaded")
         elif not name.startswith("builtins."):
-            return self._skip("of a class of its own")
+            return self._skip("of other classes")
         else:
             try:
                 found = key_of(_rebuilt(load_safely(data), {}, 0))
             except (_NotPlain, RecursionError):
-                return self._skip("holds objects")
+                return self._skip("that hold objects")
             except Exception as error:
                 return f"its data is no {name.partition('.')[2]}: {type(error).__name__}: {error}"
         if found == key:

@@ -309,8 +309,10 @@ class _Check(_Action):
             database.close()
         counts = ", ".join(_plural(count, table) for table, count in result.rows.items())
         print(f"{_plural(result.problems, 'problem')} in {counts}")
-        for why, count in sorted(result.unchecked.items()):
-            print(f"{_plural(count, 'value')} not compared with the digest: {why}")
+        if result.unchecked:
+            left = [f"{_plural(n, 'value')} {why}" for why, n in sorted(result.unchecked.items())]
+            hint = " (--load compares these too)" if options.load is None else ""
+            print(f"not compared with their digests: {', '.join(left)}{hint}")
         return FAILED if result.problems else OK
 
 

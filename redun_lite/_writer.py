@@ -133,7 +133,9 @@ class Writer:
 
     def start_execution(self, row: tuple[Any, ...]) -> int:
         """Insert an execution at once; return its row id."""
-        if not self._database.execute(INSERT_EXECUTION, *row):
+        with self._database.transaction():  # Not within one that collects garbage.
+            is_new = self._database.execute(INSERT_EXECUTION, *row)
+        if not is_new:
             raise RepositoryError(
                 f"{self.address}: there is an execution {row[0]} already; leave out the id, or "
                 "give one that was not used before"

@@ -163,7 +163,7 @@ def test_tags_go_with_what_they_are_on(lab):
     lab.audit()
 
 
-@task(version="1", retries=1)
+@task(version="1", retries=1, retry_delay=0)
 def stumble(path):
     note(path, "run")
     if len(notes(path)) < 2:
