@@ -137,10 +137,10 @@ ADD = """
     ("sql", "problem"),
     [
         ("UPDATE job SET task_id = 99", "job with id 4294967297: task_id 99 is not in task"),
-        ("UPDATE call SET result_id = 999 WHERE id = 1", "call with id 1: result_id 999 is not in"),
+        (f"UPDATE call SET result_id = 999 WHERE id = {ADD}", ": result_id 999 is not in value"),
         (
-            "UPDATE argument SET value_id = 999 WHERE call_id = 1",
-            "argument with call_id 1: value_id",
+            f"UPDATE argument SET value_id = 999 WHERE call_id = {ADD}",
+            ": value_id 999 is not in value",
         ),
         ("UPDATE upstream SET upstream_id = 999", ": upstream_id 999 is not in call"),
         (
@@ -181,10 +181,10 @@ ADD = """
             "UPDATE task_set SET digest = zeroblob(20) WHERE id = 1",
             "task_set 1 (000000000000): its dig",
         ),
-        ("DELETE FROM task_set_member WHERE task_set_id = 1", "task_set 1 ("),
+        ("DELETE FROM task_set_member", "): it has no tasks"),
         (
-            "DELETE FROM task_set_member WHERE task_set_id = 1",
-            "its own task is not among the tasks",
+            "DELETE FROM task_set_member",
+            "its own task is not among the tasks at and below it",
         ),
         (
             "UPDATE tag SET entity = '5c1f9a3e-1' WHERE key = 'b'",
