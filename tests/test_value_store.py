@@ -9,9 +9,11 @@ import stat
 from pathlib import Path
 
 import pytest
+from killing import countdown, fork, was_killed
 from support import Lab
 
 from redun_lite import RepositoryWriteError, StoredValueError, Value, ValueTooLarge, task
+from redun_lite._check import Checker
 from redun_lite._fs import LocalFileSystem
 from redun_lite._hash import digest
 from redun_lite._history import open_history
@@ -271,6 +273,34 @@ def test_a_row_comes_after_its_file(lab, monkeypatch):
         monkeypatch.setattr(writer, "_write_batch", write)
         scheduler.run(make(LARGE))
     assert there[-1] == 1
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 9, 11])
+def test_a_run_that_is_killed_leaves_no_row_without_its_file(lab, n):
+    values = [LARGE + str(number) for number in range(3)]
+
+    def run():
+        call = countdown(n)
+        for name in ("fsync", "replace"):
+            original = getattr(os, name)
+            setattr(os, name, lambda *words, original=original: (call(), original(*words))[1])
+        lab.run([make(value) for value in values])
+
+    assert was_killed(fork(run))
+    assert problems(lab) == []
+    assert lab.run([make(value) for value in values]) == values
+    assert problems(lab) == []
+    assert set(files(lab)) >= {
+        lab.folder / path for path in lab.query("SELECT path FROM stored_value")
+    }
+
+
+def problems(lab):
+    database = SqliteFile(str(lab.path)).connect(read_only=True)
+    try:
+        return list(Checker(database).problems())
+    finally:
+        database.close()
 
 
 def test_a_store_that_cannot_be_written_ends_the_run_and_says_so(tmp_path):
