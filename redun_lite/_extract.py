@@ -261,7 +261,7 @@ class Extract:
             item = ExecutionItem(uuid, argv, started, ended, status, host, pid, heartbeat)
             self._executions[row_id] = item
             above = None if parent is None else rows.get(parent >> JOB_NUMBER_BITS)
-            if above is not None:
+            if parent is not None and above is not None:
                 self._parts.append(PartItem(uuid, above[1], parent & _NUMBERS))
 
     def _choose_jobs(self) -> None:

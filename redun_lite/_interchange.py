@@ -232,7 +232,7 @@ def references_of(item: Item) -> list[tuple[str, Any]]:
     return []
 
 
-_IDENTITIES = {JobItem: 2, TagItem: 3, HandledItem: 2}
+_IDENTITIES: dict[type, int] = {JobItem: 2, TagItem: 3, HandledItem: 2}
 
 
 # Fields
@@ -247,10 +247,12 @@ class _Field(NamedTuple):
 
 def _bytes_of_hex(size: int) -> _Field:
     def read(value: Any) -> bytes:
-        if type(value) is str and len(value) == 2 * size:
+        try:
             found = bytes.fromhex(value)
-            if len(found) == size and value == found.hex():
-                return found
+        except (TypeError, ValueError):
+            found = b""
+        if len(found) == size and found.hex() == value:
+            return found
         raise ValueError(f"{2 * size} hexadecimal digits")
 
     return _Field(bytes.hex, read)
@@ -337,12 +339,15 @@ def _sequence(*fields: _Field, is_sorted: bool = True) -> _Field:
     def read_row(row: Any) -> Any:
         if type(row) is not list or len(row) != len(fields):
             raise ValueError(f"lists of {len(fields)}")
-        return tuple(field.read(value) for field, value in zip(fields, row))
+        return tuple([read(value) for read, value in zip(readers, row)])
+
+    readers = [field.read for field in fields]
+    read_one = readers[0] if len(fields) == 1 else read_row
 
     def read(values: Any) -> Any:
         if type(values) is not list:
             raise ValueError("a list")
-        found = tuple(map(fields[0].read if len(fields) == 1 else read_row, values))
+        found = tuple(map(read_one, values))
         if is_sorted and any(first >= second for first, second in zip(found, found[1:])):
             raise ValueError("a sorted list")
         return found
@@ -588,14 +593,15 @@ def _read_item(kind: Any, fields: dict[str, Any]) -> Item:
     cls, names, readers = _READERS[kind]
     if list(fields) != names:
         raise ValueError(f"expected the fields {', '.join(names)}")
-    values = []
-    for read, value in zip(readers, fields.values()):
-        try:
-            values.append(read(value))
-        except ValueError as error:
-            name = names[len(values)]
-            raise ValueError(f"{name} of the {kind}: expected {error}") from None
-    item: Item = cls(*values)
+    try:
+        item: Item = cls(*[read(value) for read, value in zip(readers, fields.values())])
+    except ValueError:
+        for name, read, value in zip(names, readers, fields.values()):
+            try:
+                read(value)
+            except ValueError as error:
+                raise ValueError(f"{name} of the {kind}: expected {error}") from None
+        raise
     return item
 
 

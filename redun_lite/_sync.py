@@ -47,7 +47,7 @@ from ._value_store import StorePlace
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from pathlib import Path
 
     from ._database import Database, Source
@@ -169,7 +169,7 @@ def copy_records(
 
 
 @contextmanager
-def opened(source: Source, read_only: bool = False) -> Iterator[Database]:
+def opened(source: Source, read_only: bool = False) -> Generator[Database, None, None]:
     """Open a repository of the present version; make it if it is to be written."""
     if not read_only:
         source.create()
@@ -230,7 +230,9 @@ def _check_and_keep(lines: Iterable[bytes], name: str, spool: IO[bytes]) -> None
         def write() -> None:
             scratch.execute_many(INSERT_PRESENT, present)
             scratch.execute_many(INSERT_WANTED, [(*key, line) for key, line in wanted.items()])
-            marshal.dump(kept, spool)
+            data = marshal.dumps(kept)
+            spool.write(len(data).to_bytes(8, "big"))
+            spool.write(data)
             for notes in (present, wanted, kept):
                 notes.clear()
 
@@ -260,12 +262,8 @@ def _check_and_keep(lines: Iterable[bytes], name: str, spool: IO[bytes]) -> None
 
 def _kept(spool: IO[bytes]) -> Iterator[Item]:
     """Yield the records that `_check_and_keep` wrote."""
-    while True:
-        try:
-            block = marshal.load(spool)
-        except EOFError:
-            return
-        for kind, fields in block:
+    while size := spool.read(8):  # `marshal.load` would read by the byte.
+        for kind, fields in marshal.loads(spool.read(int.from_bytes(size, "big"))):
             yield item_of(kind, fields)
 
 
