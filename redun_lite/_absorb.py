@@ -19,17 +19,18 @@ from ._errors import RepositoryError
 from ._hash import KEY_SIZE
 from ._interchange import (
     CallItem,
+    ChildrenItem,
     ExecutionItem,
     HandledItem,
     HandleEdgesItem,
     HandleStateItem,
     JobItem,
-    LinksItem,
     PartItem,
     SubvaluesItem,
     TagItem,
     TaskItem,
     TaskSetItem,
+    UpstreamsItem,
     ValueItem,
     call_id,
 )
@@ -72,6 +73,7 @@ BLOCK_RECORDS = 4_096
 BLOCK_BYTES = 32_000_000
 """Bytes of values after which a transaction ends, however few they are."""
 
+_REFERENCE_BYTES = 500  # What a reference counts as.
 _MOST_KEPT = 50_000  # Row ids of tasks and sets of tasks that are remembered.
 
 # Statements
@@ -309,21 +311,17 @@ class Absorber:
         ]
         self._database.insert(INSERT_ARGUMENT, arguments, IGNORE)
 
-    def _write_links(self, items: list[LinksItem]) -> None:
-        ids = self._call_ids(
-            chain(
-                (item.call for item in items),
-                (call for item in items for _, call in item.children + item.upstreams),
-            )
-        )
-        for sql, links in (
-            (INSERT_CHILD, [(item.call, item.children) for item in items]),
-            (INSERT_UPSTREAM, [(item.call, item.upstreams) for item in items]),
-        ):
-            rows = [
-                (ids[call], place, ids[other]) for call, found in links for place, other in found
-            ]
-            self._database.insert(sql, rows, IGNORE)
+    def _write_children(self, items: list[ChildrenItem]) -> None:
+        self._write_links(INSERT_CHILD, items)
+
+    def _write_upstreams(self, items: list[UpstreamsItem]) -> None:
+        self._write_links(INSERT_UPSTREAM, items)
+
+    def _write_links(self, sql: str, items: Sequence[ChildrenItem | UpstreamsItem]) -> None:
+        links = [(call, place, other) for call, found in items for place, other in found]
+        ids = self._call_ids(call for link in links for call in (link[0], link[2]))
+        rows = [(ids[call], place, ids[other]) for call, place, other in links]
+        self._database.insert(sql, rows, IGNORE)
 
     def _write_executions(self, items: list[ExecutionItem]) -> None:
         uuids = [item.uuid for item in items]
@@ -432,7 +430,8 @@ _WRITERS: dict[type, Callable[[Absorber, Any], None]] = {
     ValueItem: Absorber._write_values,
     SubvaluesItem: Absorber._write_subvalues,
     CallItem: Absorber._write_calls,
-    LinksItem: Absorber._write_links,
+    ChildrenItem: Absorber._write_children,
+    UpstreamsItem: Absorber._write_upstreams,
     ExecutionItem: Absorber._write_executions,
     JobItem: Absorber._write_jobs,
     PartItem: Absorber._write_parts,
@@ -463,6 +462,8 @@ def _blocks(items: Iterable[Item]) -> Iterator[list[Any]]:
         block.append(item)
         if type(item) is ValueItem:
             size += len(item.data)
+        elif isinstance(item, (SubvaluesItem, ChildrenItem, UpstreamsItem)):
+            size += _REFERENCE_BYTES * len(item[1])
     if block:
         yield block
 

@@ -10,25 +10,28 @@ sorts it the same way for any kind of database; and records are read in blocks.
 
 from __future__ import annotations
 
+from itertools import islice, starmap
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ._database import blocks_of, marks
 from ._errors import RepositoryError
 from ._hash import KEY_SIZE, key_of
 from ._interchange import (
     CallItem,
+    ChildrenItem,
     ExecutionItem,
     HandledItem,
     HandleEdgesItem,
     HandleStateItem,
     Item,
     JobItem,
-    LinksItem,
     PartItem,
     SubvaluesItem,
     TagItem,
     TaskItem,
     TaskSetItem,
+    UpstreamsItem,
     ValueItem,
     call_id,
 )
@@ -37,12 +40,13 @@ from ._sqlite import scratch_database
 from ._value_store import home_of, read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from ._database import Database
 
 _BLOCK = 2_048  # Records that are read together.
 _SMALL = 10_000  # Bytes of a value that is read together with others.
+_LIST = 1_000  # References in one record.
 _NUMBERS = (1 << JOB_NUMBER_BITS) - 1
 
 # Statements
@@ -70,10 +74,6 @@ FROM value JOIN value_type ON value_type.id = value.type_id
 WHERE value.id IN ({ids})
 """
 VALUE_DATA = "SELECT data FROM value WHERE id = ?"
-SUBVALUES = """
-SELECT subvalue.parent_id, value.digest, value.id
-FROM subvalue JOIN value ON value.id = subvalue.child_id WHERE subvalue.parent_id IN ({ids})
-"""
 CALLS = """
 SELECT call.id, call.key, call.outcome, task.digest, task_set.digest, single.digest, result.digest,
     call.computed
@@ -91,20 +91,11 @@ SELECT argument.call_id, argument.position, argument.name, value.digest, value.i
 FROM argument JOIN value ON value.id = argument.value_id
 WHERE argument.call_id IN ({ids})
 """
-CHILDREN = """
-SELECT call_child.call_id, call_child.position, call.key, call.outcome, call.id
-FROM call_child JOIN call ON call.id = call_child.child_id WHERE call_child.call_id IN ({ids})
-"""
-UPSTREAMS = """
-SELECT upstream.call_id, upstream.position, call.key, call.outcome, call.id
-FROM upstream JOIN call ON call.id = upstream.upstream_id WHERE upstream.call_id IN ({ids})
-"""
 KNOWN_CALLS = """
 SELECT call.key, call.outcome, call.computed, count(upstream.upstream_id)
 FROM call LEFT JOIN upstream ON upstream.call_id = call.id
 WHERE call.key IN ({ids}) GROUP BY call.id, call.key, call.outcome, call.computed
 """
-COUNT_UPSTREAMS = "SELECT call_id, count(*) FROM upstream WHERE call_id IN ({ids}) GROUP BY call_id"
 EXECUTIONS = """
 SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat, parent_job_id FROM execution
 """
@@ -138,16 +129,61 @@ FROM handle_state LEFT JOIN execution ON execution.id = handle_state.execution_i
 WHERE handle_state.id IN ({ids})
 """
 STATES_OF = "SELECT id FROM handle_state WHERE execution_id IN ({ids})"
-HANDLE_PARENTS = """
-SELECT handle_edge.child_id, handle_state.digest, handle_state.id
-FROM handle_edge JOIN handle_state ON handle_state.id = handle_edge.parent_id
-WHERE handle_edge.child_id IN ({ids})
-"""
+
+
+class References(NamedTuple):
+    """How references from records to others of their kind are read.
+
+    Attributes
+    ----------
+    counts
+        How many each of some records has.
+    ids
+        Row ids of what some records refer to.
+    some
+        All references of some records: row id, position, and what identifies the other.
+    page
+        The references of one record in pages; the last column is the other's row id.
+    """
+
+    counts: str
+    ids: str
+    some: str
+    page: str
+
+    @classmethod
+    def of(cls, table: str, owner: str, other: str, target: str, has_position: bool) -> References:
+        """Return the statements for a table of references."""
+        place = f"{table}.position" if has_position else "0"
+        identity = "other.key, other.outcome" if target == "call" else "other.digest"
+        join = f"FROM {table} JOIN {target} AS other ON other.id = {table}.{other}"
+        return cls(
+            f"SELECT {owner}, count(*) FROM {table} WHERE {owner} IN ({{ids}}) GROUP BY {owner}",
+            f"SELECT {other} FROM {table} WHERE {owner} IN ({{ids}})",
+            f"SELECT {table}.{owner}, {place}, {identity} {join} "
+            f"WHERE {table}.{owner} IN ({{ids}})",
+            f"SELECT {place}, {identity}, {table}.{other} {join} WHERE {table}.{owner} = ? "
+            f"AND {place} >= ? AND ({place} > ? OR {table}.{other} > ?) "
+            f"ORDER BY {place}, {table}.{other} LIMIT ?",
+        )
+
+
+SUBVALUES = References.of("subvalue", "parent_id", "child_id", "value", False)
+CHILDREN = References.of("call_child", "call_id", "child_id", "call", True)
+UPSTREAMS = References.of("upstream", "call_id", "upstream_id", "call", True)
+PARENTS = References.of("handle_edge", "child_id", "parent_id", "handle_state", False)
 
 # Of the scratch database: what has been met, in order, and what is to be read, sorted.
 _SEEN = "CREATE TABLE seen_{kind} (place INTEGER PRIMARY KEY, id INTEGER NOT NULL UNIQUE)"
 _CHOSEN = """
 CREATE TABLE chosen_{kind} (digest BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID
+"""
+_REFERENCE = """
+CREATE TABLE reference (place INTEGER, digest BLOB, PRIMARY KEY (place, digest)) WITHOUT ROWID
+"""
+_SORTED_REFERENCES = """
+SELECT place, digest FROM reference WHERE (place, digest) > (?, ?)
+ORDER BY place, digest LIMIT ?
 """
 _TAG = "CREATE TABLE tag (entity, key, value, PRIMARY KEY (entity, key, value)) WITHOUT ROWID"
 _NEXT = "SELECT place, id FROM seen_{kind} WHERE place > ? ORDER BY place LIMIT ?"
@@ -179,6 +215,7 @@ class Extract:
             self._scratch.execute(_SEEN.format(kind=kind))
             self._scratch.execute(_CHOSEN.format(kind=kind))
         self._scratch.execute(_TAG)
+        self._scratch.execute(_REFERENCE)
         self._takes_all = False  # So nothing need be noted: the tables have it.
         self._is_whole = False
         self._executions: dict[int, ExecutionItem] = {}
@@ -273,9 +310,17 @@ class Extract:
                 self._see("value", [row[5] for row in attempts if row[5] is not None])
 
     def _see(self, kind: str, ids: Iterable[int]) -> None:
-        rows = [(row_id,) for row_id in ids]
         sql = f"INSERT INTO seen_{kind} (id)"
-        self._scratch.insert(sql, rows, "ON CONFLICT (id) DO NOTHING")
+        iterator = iter(ids)
+        while rows := [(row_id,) for row_id in islice(iterator, _BLOCK)]:
+            self._scratch.insert(sql, rows, "ON CONFLICT (id) DO NOTHING")
+
+    def _ids_in(self, references: References, ids: list[int]) -> Iterator[int]:
+        """Yield what some records refer to, without keeping it: it may be much."""
+        for block in blocks_of(ids):
+            sql = references.ids.format(ids=marks(len(block)))
+            for (row_id,) in self._database.iterate(sql, *block):
+                yield row_id
 
     def _follow(self) -> None:
         """Choose what has been met and is not at the peer, and what that refers to."""
@@ -301,7 +346,7 @@ class Extract:
         rows = {row[0]: row for row in self._database.rows_in(CALL_PARTS, ids)}
         new = rows
         if self._peer is not None:
-            upstreams = dict(self._database.rows_in(COUNT_UPSTREAMS, ids))
+            upstreams = dict(self._database.rows_in(UPSTREAMS.counts, ids))
             keys = [key for _, key, *_ in rows.values()]
             known = {
                 (key, outcome): state
@@ -315,9 +360,8 @@ class Extract:
                 if known.get((row[1], row[2])) != [row[3], upstreams.get(row_id, 0)]
             }
         self._choose("call", [(call_id(row[1], row[2]), row_id) for row_id, row in rows.items()])
-        for sql in (UPSTREAMS, CHILDREN):
-            found = list(rows if sql is UPSTREAMS else new)
-            self._see("call", [row[-1] for row in self._database.rows_in(sql, found)])
+        self._see("call", self._ids_in(UPSTREAMS, list(rows)))
+        self._see("call", self._ids_in(CHILDREN, list(new)))
         self._see("task", {row[4] for row in new.values()})
         self._see("task_set", {row[5] for row in new.values()})
         self._see("value", [value for row in new.values() for value in row[6:8] if value])
@@ -334,7 +378,7 @@ class Extract:
     def _follow_values(self, ids: list[int]) -> None:
         new = self._new("value", ids)
         self._choose("value", [(digest, row_id) for row_id, digest in new.items()])
-        self._see("value", [row[2] for row in self._database.rows_in(SUBVALUES, list(new))])
+        self._see("value", self._ids_in(SUBVALUES, list(new)))
 
     def _follow_task_sets(self, ids: list[int]) -> None:
         new = self._new("task_set", ids)
@@ -347,10 +391,8 @@ class Extract:
 
     def _follow_handle_states(self, ids: list[int]) -> None:
         """Choose states that the peer lacks, or knows otherwise: what was valid may be no more."""
-        parents: dict[int, set[int]] = {}
-        for child, _, parent in self._database.rows_in(HANDLE_PARENTS, ids):
-            parents.setdefault(child, set()).add(parent)
-        self._see("handle_state", set().union(*parents.values()))
+        self._see("handle_state", self._ids_in(PARENTS, ids))
+        parents = dict(self._database.rows_in(PARENTS.counts, ids))
         rows = {row[0]: row[1:] for row in self._database.rows_in(HANDLE_STATES, ids)}
         known: dict[bytes, Any] = {}
         if self._peer is not None:
@@ -361,7 +403,7 @@ class Extract:
             [
                 (digest, row_id)
                 for row_id, (digest, _, *state) in rows.items()
-                if known.get(digest) != [*state, len(parents.get(row_id, ()))]
+                if known.get(digest) != [*state, parents.get(row_id, 0)]
             ],
         )
 
@@ -414,16 +456,17 @@ class Extract:
         yield from self._tasks()
         yield from self._task_sets()
         yield from self._values()
-        yield from self._subvalues()
+        yield from starmap(SubvaluesItem, self._digests("value", SUBVALUES))
         yield from self._calls()
-        yield from self._links()
+        yield from starmap(ChildrenItem, self._lists("call", CHILDREN))
+        yield from starmap(UpstreamsItem, self._lists("call", UPSTREAMS))
         yield from sorted(self._executions.values(), key=itemgetter(0))
         yield from self._jobs()
         yield from sorted(self._parts)
         yield from self._tags()
         yield from self._handled()
         yield from self._handle_states()
-        yield from self._handle_edges()
+        yield from starmap(HandleEdgesItem, self._digests("handle_state", PARENTS))
 
     def _pages(self, kind: str) -> Iterator[list[tuple[int, bytes]]]:
         """Yield row ids and digests in blocks, in order of the digests."""
@@ -487,13 +530,6 @@ class Extract:
                     data = read_value(self._database, row_id, home_of(self._database.address))
                 yield ValueItem(digest, name, path, bytes(data))
 
-    def _subvalues(self) -> Iterator[Item]:
-        for page in self._pages("value"):
-            inside = self._grouped(page, SUBVALUES)
-            for row_id, digest in page:
-                if row_id in inside:
-                    yield SubvaluesItem(digest, tuple(child for child, _ in inside[row_id]))
-
     def _calls(self) -> Iterator[Item]:
         for page in self._pages("call"):
             arguments = self._grouped(page, ARGUMENTS)
@@ -504,17 +540,51 @@ class Extract:
                 identity = call_id(key, outcome)
                 yield CallItem(identity, task, task_set, single, result, computed, given)
 
-    def _links(self) -> Iterator[Item]:
-        for page in self._pages("call"):
-            children = self._grouped(page, CHILDREN)
-            upstreams = self._grouped(page, UPSTREAMS)
+    def _lists(self, kind: str, references: References) -> Iterator[tuple[bytes, Any]]:
+        """Yield digest and references of each record that has some, in lists of bounded length."""
+        for page in self._pages(kind):
+            ids = [row_id for row_id, _ in page]
+            counts = dict(self._database.rows_in(references.counts, ids))
+            block: list[tuple[int, bytes]] = []
+            room = _BLOCK
             for row_id, digest in page:
-                if row_id in children or row_id in upstreams:
-                    yield LinksItem(
-                        digest,
-                        _positions(children.get(row_id, ())),
-                        _positions(upstreams.get(row_id, ())),
-                    )
+                count = counts.get(row_id, 0)
+                if count > _LIST or room < count:
+                    yield from self._small_lists(block, references)
+                    block, room = [], _BLOCK
+                if count > _LIST:
+                    yield from self._large_list(row_id, digest, references)
+                elif count:
+                    block.append((row_id, digest))
+                    room -= count
+            yield from self._small_lists(block, references)
+
+    def _small_lists(
+        self, block: list[tuple[int, bytes]], references: References
+    ) -> Iterator[tuple[bytes, Any]]:
+        found = self._grouped(block, references.some)
+        for row_id, digest in block:
+            yield digest, tuple(sorted(_reference(*row) for row in found[row_id]))
+
+    def _large_list(
+        self, row_id: int, digest: bytes, references: References
+    ) -> Iterator[tuple[bytes, Any]]:
+        """Yield the references of one record, sorted by the scratch database."""
+        place, last = 0, -1
+        while rows := self._database.rows(references.page, row_id, place, place, last, _BLOCK):
+            place, last = rows[-1][0], rows[-1][-1]
+            found = [_reference(*row[:-1]) for row in rows]
+            self._scratch.insert("INSERT INTO reference (place, digest)", found)
+        after: Any = (-1, b"")
+        while rows := self._scratch.rows(_SORTED_REFERENCES, *after, _LIST):
+            after = rows[-1]
+            yield digest, tuple(rows)
+        self._scratch.execute("DELETE FROM reference")
+
+    def _digests(self, kind: str, references: References) -> Iterator[tuple[bytes, Any]]:
+        """Yield lists as `_lists` does, of references that have no position."""
+        for digest, found in self._lists(kind, references):
+            yield digest, tuple(other for _, other in found)
 
     def _job_blocks(self, execution_id: int) -> Iterator[tuple[list[Any], list[Any]]]:
         """Yield the jobs of an execution in blocks, with their attempts."""
@@ -577,13 +647,6 @@ class Extract:
                 of = uuid if is_known or uuid in uuids else None
                 yield HandleStateItem(digest, name, origin, valid, of)
 
-    def _handle_edges(self) -> Iterator[Item]:
-        for page in self._pages("handle_state"):
-            parents = self._grouped(page, HANDLE_PARENTS)
-            for row_id, digest in page:
-                if row_id in parents:
-                    yield HandleEdgesItem(digest, tuple(above for above, _ in parents[row_id]))
-
 
 def _with_parts(rows: dict[int, Any], executions: Iterable[int]) -> list[int]:
     """Return row ids of executions, of those they are parts of, and of the parts of all these."""
@@ -605,9 +668,9 @@ def _with_parts(rows: dict[int, Any], executions: Iterable[int]) -> list[int]:
     return sorted(chosen)
 
 
-def _positions(rows: Sequence[Any]) -> tuple[tuple[int, bytes], ...]:
-    found = [(position, call_id(key, outcome)) for position, key, outcome, _ in rows]
-    return tuple(sorted(found))
+def _reference(place: int, *identity: Any) -> tuple[int, bytes]:
+    """Return the position of a reference, and the digest of what it is to."""
+    return place, call_id(*identity) if len(identity) == 2 else bytes(identity[0])
 
 
 def _is_hex(entity: str, size: int) -> bool:

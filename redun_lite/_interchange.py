@@ -4,6 +4,7 @@ Records name each other by digest, executions by UUID and jobs by number, never 
 ids.  What refers to records of its own kind (a value to the values inside, a call to those below)
 has its references in records of another kind, so that a file is sorted and still no line refers to
 a later one: any record's line is a function of the record, and a set of records is one file only.
+As a call may have a million below, such references come in lists of bounded length.
 
 A line ends with a sum over itself, so that damage is found where it is.  The last line has the
 number of records and a digest over all lines, so that it is noticed if any are missing.
@@ -19,6 +20,7 @@ import re
 from base64 import b64decode, b64encode
 from hashlib import blake2b
 from itertools import combinations
+from operator import lt
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from ._errors import UsageError
@@ -77,7 +79,7 @@ class ValueItem(NamedTuple):
 
 
 class SubvaluesItem(NamedTuple):
-    """The values inside of one, in order."""
+    """Values inside of one, in order."""
 
     value: bytes
     inside: tuple[bytes, ...]
@@ -95,11 +97,17 @@ class CallItem(NamedTuple):
     arguments: tuple[tuple[str, bytes], ...]
 
 
-class LinksItem(NamedTuple):
-    """The calls below one, and those whose results its arguments were made of, by position."""
+class ChildrenItem(NamedTuple):
+    """Calls below one, by position."""
 
     call: bytes
     children: tuple[tuple[int, bytes], ...]
+
+
+class UpstreamsItem(NamedTuple):
+    """Calls whose results the arguments of one were made of, by position of the argument."""
+
+    call: bytes
     upstreams: tuple[tuple[int, bytes], ...]
 
 
@@ -165,7 +173,7 @@ class HandleStateItem(NamedTuple):
 
 
 class HandleEdgesItem(NamedTuple):
-    """The states that one was derived from, in order."""
+    """States that one was derived from, in order."""
 
     state: bytes
     parents: tuple[bytes, ...]
@@ -177,7 +185,8 @@ Item = Union[
     ValueItem,
     SubvaluesItem,
     CallItem,
-    LinksItem,
+    ChildrenItem,
+    UpstreamsItem,
     ExecutionItem,
     JobItem,
     PartItem,
@@ -190,6 +199,8 @@ Item = Union[
 
 def identity_of(item: Item) -> tuple[Any, ...]:
     """Return what no other record of the kind has, and by which a file is sorted."""
+    if isinstance(item, _LISTS):
+        return item[0], item[1][0]
     return item[: _IDENTITIES.get(type(item), 1)]
 
 
@@ -216,9 +227,8 @@ def references_of(item: Item) -> list[tuple[str, Any]]:
         found = [("execution", item.execution), ("task", item.task)]
         found += [("value", error) for *_, error in item.attempts if error is not None]
         return found if item.call is None else [*found, ("call", item.call)]
-    if type(item) is LinksItem:
-        links = item.children + item.upstreams
-        return [("call", item.call), *(("call", call) for _, call in links)]
+    if type(item) is ChildrenItem or type(item) is UpstreamsItem:
+        return [("call", item.call), *(("call", call) for _, call in item[1])]
     if type(item) is TaskSetItem:
         return [("task", task) for task in item.tasks]
     if type(item) is SubvaluesItem:
@@ -232,6 +242,7 @@ def references_of(item: Item) -> list[tuple[str, Any]]:
     return []
 
 
+_LISTS = (SubvaluesItem, ChildrenItem, UpstreamsItem, HandleEdgesItem)
 _IDENTITIES: dict[type, int] = {JobItem: 2, TagItem: 3, HandledItem: 2}
 
 
@@ -348,8 +359,8 @@ def _sequence(*fields: _Field, is_sorted: bool = True) -> _Field:
         if type(values) is not list:
             raise ValueError("a list")
         found = tuple(map(read_one, values))
-        if is_sorted and any(first >= second for first, second in zip(found, found[1:])):
-            raise ValueError("a sorted list")
+        if is_sorted and not (found and all(map(lt, found, found[1:]))):
+            raise ValueError("a sorted list with something in it")
         return found
 
     return _Field(write, read)
@@ -388,14 +399,8 @@ _FIELDS: dict[type, tuple[str, dict[str, _Field]]] = {
             "arguments": _sequence(_TEXT, _DIGEST, is_sorted=False),
         },
     ),
-    LinksItem: (
-        "links",
-        {
-            "call": _CALL,
-            "children": _sequence(_NUMBER, _CALL),
-            "upstreams": _sequence(_NUMBER, _CALL),
-        },
-    ),
+    ChildrenItem: ("children", {"call": _CALL, "children": _sequence(_NUMBER, _CALL)}),
+    UpstreamsItem: ("upstreams", {"call": _CALL, "upstreams": _sequence(_NUMBER, _CALL)}),
     ExecutionItem: (
         "execution",
         {

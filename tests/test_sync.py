@@ -134,8 +134,9 @@ def test_what_is_exported_imported_and_exported_again_is_the_same_to_the_byte(
 def test_an_export_has_every_kind_of_record(exported):
     kinds = {json.loads(line)["kind"] for line in exported}
     assert kinds == {
-        *("redun_lite_export", "task", "task_set", "value", "subvalues", "call", "links"),
-        *("execution", "job", "part", "tag", "handled", "handle_state", "handle_edges", "end"),
+        *("redun_lite_export", "task", "task_set", "value", "subvalues", "call", "children"),
+        *("upstreams", "execution", "job", "part", "tag", "handled", "handle_state"),
+        *("handle_edges", "end"),
     }
 
 
@@ -146,6 +147,25 @@ def test_an_export_names_no_row_ids(recorded, exported, tmp_path):
     import_lines(exported, "x", SqliteFile(str(other.path)))
     ours = set(export_lines(SqliteFile(str(other.path))))
     assert set(exported[:-1]) <= ours
+
+
+def test_long_lists_and_many_records_are_read_in_parts(recorded, tmp_path, monkeypatch):
+    monkeypatch.setattr("redun_lite._extract._LIST", 2)
+    monkeypatch.setattr("redun_lite._extract._BLOCK", 3)
+    monkeypatch.setattr("redun_lite._absorb.BLOCK_RECORDS", 2)
+    monkeypatch.setattr("redun_lite._sync._MANY", 3)
+    lines = list(export_lines(recorded))
+    children = [json.loads(line)["children"] for line in lines if b'"kind":"children"' in line]
+    assert max(map(len, children)) == 2
+    for name, make in (("imported", import_lines), ("pushed", None)):
+        (tmp_path / name).mkdir()
+        other = SqliteFile(str(tmp_path / name / "lab.db"))
+        if make is None:
+            copy_records(recorded, other)
+        else:
+            make(lines, "x", other)
+        assert list(export_lines(other)) == lines
+        Lab(tmp_path / name).audit()
 
 
 def test_importing_again_changes_nothing(exported, tmp_path):
