@@ -685,9 +685,9 @@ def _folded(first: JobRow, counts: dict[str, int]) -> str:
 def _told(tags: list[tuple[str, Any]], room: int | None) -> str:
     """Return what a line says of an execution's tags: as many as it has room for.
 
-    The version is the same for nearly all, and left out.
+    The version and the commit are the same for nearly all, and left out.
     """
-    told = [(key, value) for key, value in tags if not key.startswith("redun_lite.")]
+    told = [(key, value) for key, value in tags if not key.startswith(("redun_lite.", "git_"))]
     for count in range(len(told), 0, -1):
         text = f"  ({_tags(told[:count])})"
         if room is None or len(text) <= room:

@@ -391,7 +391,7 @@ def test_nothing_that_is_imported_is_loaded(exported, tmp_path):
 @pytest.mark.parametrize(
     "value",
     [1, "text", None, 1.5, b"bytes", [1, [2]], (1,), {"a": {"b": [None]}}, {1, 2}, frozenset("ab")],
-    ids=repr,
+    ids=lambda value: type(value).__name__,
 )
 def test_the_key_of_a_stored_value_is_told_without_loading_it(value):
     record = make_value_record(key_of(value), value)
