@@ -330,7 +330,8 @@ class Config:
         ----------
         name
             The NAME of a section `[repos.NAME]`, which has `db_uri`, or the `config_dir` whose
-            repository it is; or the URI or path of a database.
+            repository it is; or the URI or path of a database.  One that does not exist yet has a
+            slash in its path, or ends with .db.
 
         Raises
         ------
@@ -341,7 +342,7 @@ class Config:
         if section is None:
             if "://" in name:
                 return Config({"backend": {"db_uri": name}}, self.config_dir)
-            if os.path.exists(name):
+            if os.path.exists(name) or os.sep in name or name.endswith(".db"):
                 uri = f"sqlite:///{os.path.abspath(name)}"
                 return Config({"backend": {"db_uri": uri}}, self.config_dir)
             raise UsageError(f"there is no repository {name!r}: {suggest(name, self.repos)}")

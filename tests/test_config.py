@@ -19,7 +19,7 @@ from redun_lite._config import (
     find_config_dir,
     init_config_dir,
 )
-from redun_lite._errors import ConfigError
+from redun_lite._errors import ConfigError, UsageError
 
 
 @pytest.fixture
@@ -509,3 +509,14 @@ def test_a_directory_that_a_stranger_left_in_a_shared_folder_is_refused(tmp_path
     assert find_config_dir(str(planted), shared, {}) == planted
     shared.chmod(0o755)
     assert find_config_dir(None, shared, {}) == planted
+
+
+def test_another_repository_is_named_by_its_section_its_uri_or_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = Config({"repos.team": {"db_uri": "sqlite:////srv/team.db"}})
+    assert config.repository("team").db_path() == "/srv/team.db"
+    assert config.repository("sqlite:////srv/other.db").db_path() == "/srv/other.db"
+    assert config.repository("new.db").db_path() == str(tmp_path / "new.db")
+    assert config.repository("some/where").db_path() == str(tmp_path / "some/where")
+    with pytest.raises(UsageError, match="there is no repository 'tema': did you mean team?"):
+        config.repository("tema")
