@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from argparse import Namespace
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
@@ -20,12 +21,13 @@ from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
 from ._origin import DirtyCheck, find_checkout, folder_of_workflow
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import ORIGIN, format_traceback
+from ._rerun import Recorded, find_recorded, load_arguments, rerun_words
 from ._scheduler import Scheduler
 from ._version import VERSION
 from ._workflow import find_task, load_workflow
 
 if TYPE_CHECKING:
-    from argparse import ArgumentParser, Namespace
+    from argparse import ArgumentParser
 
     from ._job import Job
     from ._origin import Checkout
@@ -55,6 +57,7 @@ _OPTIONS = (
     _Option(("--context",), "a context variable; dots lead into objects", "KEY=VALUE", True),
     _Option(("--context-file",), "a JSON file of context variables", "FILE"),
     _Option(("--execution-id",), "a UUID for the execution", "UUID"),
+    _Option(("--rerun",), "run again what an execution or a job has run", "ID"),
     _Option(("--input", "-i"), "a pickle of (args, kwargs) that you trust", "FILE"),
     _Option(("--pdb",), "start the debugger where a task fails"),
     _Option(("--quiet", "-q"), "show no progress"),
@@ -67,7 +70,9 @@ class RunCommand(Command):
     description = (
         "Run a task of a workflow, and print its result.\n\n"
         "SCRIPT is a Python file or a module, TASK the name of a task in it;\n"
-        "`run SCRIPT TASK --help` lists the arguments that the task takes."
+        "`run SCRIPT TASK --help` lists the arguments that the task takes.\n\n"
+        "`run --rerun ID` takes script, task and arguments from an execution (`-`: the latest) or\n"
+        "a job; `run --rerun SCRIPT ID` takes the script from here."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -87,8 +92,16 @@ class RunCommand(Command):
                 parser.add_argument(*option.names, metavar=option.metavar, help=option.help)
 
     def execute(self, words: list[str], options: Namespace) -> int:
+        return self._execute(words, options)
+
+    def _execute(
+        self, words: list[str], options: Namespace, recorded: Recorded | None = None
+    ) -> int:
+        """Run what is typed; of a job that is run again, with the arguments that are recorded."""
         parser = self.parser()
         before, script, task_name, rest = _split(words)
+        if recorded is None and any(word.partition("=")[0] == "--rerun" for word in before):
+            return self._rerun(words, options)
         parser.parse_args(before, options)
         if script is None:
             parser.error("name a script and a task of it")
@@ -105,6 +118,8 @@ class RunCommand(Command):
             parser.parse_args(own, options)
             _set_log_level(options)
             given = _read_input(options.input) if options.input else ((), {})
+            if recorded is not None and recorded.values is not None:
+                given = load_arguments(recorded, task)
             args, kwargs = parse_arguments(task, theirs, given)
             config = Config.find(getattr(options, "config", None))
             reporter = _reporter(options, config, line)
@@ -120,6 +135,20 @@ class RunCommand(Command):
         if options.pdb:
             _debug(outcome.error)
         return FAILED
+
+    def _rerun(self, words: list[str], options: Namespace) -> int:
+        """Run again what is recorded, with the words that are given besides."""
+        text, script, rest = rerun_words(words, _TAKES_VALUE)
+        known = Namespace(**vars(options))
+        self.parser().parse_known_args(rest, known)  # The others are arguments of the task.
+        recorded = find_recorded(known, text, script, _TAKES_VALUE)
+        flags = {word for word in recorded.words if _TAKES_VALUE.get(word) is False}
+        again = [*recorded.words, *(word for word in rest if word not in flags)]
+        # What is recorded of this run must not depend on what `-` stands for then.
+        options.argv = ["run", *again]
+        if recorded.values is not None:
+            options.argv = ["run", "--rerun", recorded.words[0], recorded.job_id, *rest]
+        return self._execute(again, options, recorded)
 
 
 class _Outcome(NamedTuple):
