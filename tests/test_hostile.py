@@ -39,6 +39,7 @@ COMMANDS = [
     "log {call}",
     "log {value}",
     "log {task}",
+    "help {task}",
     "why {job}",
     "why {job} --format json",
     "diff {execution} -",

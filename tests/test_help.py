@@ -1,0 +1,104 @@
+"""`help` on scripts and tasks."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+
+import pytest
+
+from redun_lite._cli import main
+from redun_lite._task import get_task_registry
+
+WORKFLOW = '''
+    from __future__ import annotations
+
+    from redun_lite import task
+
+    redun_namespace = "helped"
+
+    @task(cache=False, limits={"db": 1})
+    def add(a: int, b: int = 2) -> int:
+        """Add two numbers.
+
+        Slowly.
+        """
+        return a + b
+
+    @task(version="3")
+    def main():
+        return add(1)
+'''
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Return a function that runs a command and returns code, output and error."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
+    registry = get_task_registry()
+    ours = {t.fullname: t for t in registry if t.func.__module__.startswith("redun_lite")}
+    monkeypatch.setattr(registry, "_tasks", ours)
+    (tmp_path / "wf.py").write_text(textwrap.dedent(WORKFLOW))
+
+    def run(*words):
+        capsys.readouterr()
+        return (main(list(words)), *capsys.readouterr())
+
+    yield run
+    sys.modules.pop("wf", None)
+
+
+def test_help_on_a_script_lists_its_tasks(run):
+    code, out, _ = run("help", "wf.py")
+    assert code == 0
+    assert out.startswith("tasks of wf.py:\n  add   Add two numbers.\n  main\n")
+
+
+def test_help_on_a_task_says_what_it_does_and_takes_and_where_it_is(run):
+    code, out, _ = run("help", "wf.py", "add")
+    assert code == 0
+    assert out.startswith(
+        "usage: redun_lite run wf.py add --a … […]\n\nAdd two numbers.\n\nSlowly.\n"
+    )
+    assert "--b  int  default 2" in out
+    assert "  cache   False\n  limits  {'db': 1}\n" in out
+    assert "Task      helped.add\n" in out
+    assert "Signature add(a: int, b: int = 2) -> int\n" in out
+    assert "Defined   wf.py:8\n" in out
+
+
+def test_help_on_a_task_names_its_version(run):
+    assert "Version   3\n" in run("help", "wf.py", "main")[1]
+
+
+def test_help_on_a_recorded_task_needs_no_script(run, tmp_path):
+    run("run", "-q", "wf.py", "main")
+    (tmp_path / "wf.py").unlink()
+    code, out, _ = run("help", "helped.add")
+    assert code == 0
+    assert out.startswith("add(a: int, b: int=2) -> int\n\nAdd two numbers.\n\nSlowly.\n")
+    assert "By        run -q wf.py main" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "there is no command 'nothing' and no recorded task of that name"),
+        (["none.py"], "there is no script none.py"),
+        (["wf.py", "ad"], "wf has no task 'ad': did you mean add?"),
+    ],
+)
+def test_what_there_is_no_help_on_is_one_line(run, words, message):
+    code, _, err = run("help", *words)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_script_without_tasks_is_one_line(run, tmp_path):
+    (tmp_path / "bare.py").write_text("x = 1\n")
+    code, _, err = run("help", "bare.py")
+    assert (code, "defines no tasks" in err) == (2, True)
+    sys.modules.pop("bare", None)
