@@ -341,6 +341,7 @@ def to_dot(picture: Picture) -> str:
     lines = [
         "digraph {",
         f"  label={_quoted(picture.title)}; labelloc=t; compound=true;",
+        "  fontname=Helvetica; fontsize=12;",
         '  node [shape=box, style="rounded,filled", fillcolor=white, fontname=Helvetica, '
         "fontsize=11, margin=0.12];",
         "  edge [fontname=Helvetica, fontsize=9, color=gray40];",
@@ -377,8 +378,9 @@ def _dot_lines(boxes: list[Box], arrows: list[Arrow], prefix: str, indent: str) 
         (source, begin), (target, end) = numbered[arrow.source], numbered[arrow.target]
         attributes = [f"label={_quoted(arrow.label)}"] if arrow.label else []
         attributes += [f"tooltip={_quoted(arrow.tip)}"] if arrow.tip else []
-        attributes += [f"ltail=cluster_{source}"] if begin.boxes else []
-        attributes += [f"lhead=cluster_{target}"] if end.boxes else []
+        is_loop = source == target  # Which Graphviz draws at what is inside.
+        attributes += [f"ltail=cluster_{source}"] if begin.boxes and not is_loop else []
+        attributes += [f"lhead=cluster_{target}"] if end.boxes and not is_loop else []
         shown = f" [{', '.join(attributes)}]" if attributes else ""
         yield f"{indent}{_innermost(source, begin)} -> {_innermost(target, end)}{shown};"
 

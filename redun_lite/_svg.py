@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Number = Union[int, float]
 
-FONT = "ui-sans-serif, 'Helvetica Neue', Helvetica, Arial, 'Liberation Sans', sans-serif"
+FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
 _STATUS_COLOURS = {  # Line and fill on a light page, then on a dark one.
     DONE: ("#2c974b", "#f1faf3", "#3fb950", "#12261b"),

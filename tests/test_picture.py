@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from xml.etree import ElementTree
 
 import pytest
@@ -107,6 +109,18 @@ def test_dot_has_a_cluster_for_a_box_around_others():
     assert 'n0_0 -> n0_1 [tooltip="reads"];' in dot
     assert 'n0_0 -> n1 [label="label", ltail=cluster_n0];' in dot
     assert dot.count("{") == dot.count("}")
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="apt-get install graphviz")
+def test_graphviz_reads_what_is_written_for_it():
+    around = box(HOSTILE, box(HOSTILE, tip=HOSTILE), box(is_pile=True), tip=HOSTILE)
+    around.arrows = [Arrow(0, 1, HOSTILE, HOSTILE)]
+    shown = picture(around, box("x", kind=FILE), arrows=(Arrow(0, 0), Arrow(0, 1, "y")))
+    done = subprocess.run(
+        ["dot", "-Tplain"], input=to_dot(shown), capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len([line for line in done.stdout.splitlines() if line.startswith("edge ")]) == 3
 
 
 def test_mermaid_has_a_subgraph_for_a_box_around_others():
