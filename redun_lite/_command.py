@@ -159,11 +159,12 @@ def add_common_options(parser: ArgumentParser) -> None:
 # Which repository
 
 
-def add_repository_option(parser: ArgumentParser) -> None:
+def add_repository_option(parser: ArgumentParser, default: str | None = None) -> None:
     """Make a parser know `--repo`, for commands that read or write a repository."""
     parser.add_argument(
         "--repo",
         metavar="REPO",
+        default=default,
         help="another repository: its name in the configuration, its path or its URI",
     )
 

@@ -34,7 +34,7 @@ from ._timers import now
 from ._value_store import remove, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
     from typing import Callable
 
     from ._database import Database
@@ -472,7 +472,7 @@ class _Collector:
         return f"running: {shown}{more}"
 
     @contextmanager
-    def _briefly(self) -> Iterator[None]:
+    def _briefly(self) -> Generator[None, None, None]:
         """Be in a transaction, and leave others some time to write after it."""
         with self._database.transaction():
             begun = time.monotonic()
@@ -483,7 +483,7 @@ class _Collector:
         time.sleep(min((time.monotonic() - begun) / 2, _MOST_PAUSE))
 
     @contextmanager
-    def _unmoved(self) -> Iterator[None]:
+    def _unmoved(self) -> Generator[None, None, None]:
         """Be in a transaction, as long as nobody has written since the references were followed."""
         with self._briefly():
             if self._has_moved:

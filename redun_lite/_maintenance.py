@@ -63,6 +63,9 @@ class DbCommand(Command):
     description = "Look after the database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        from argparse import SUPPRESS
+
+        add_repository_option(parser)
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         for action in _ACTIONS:
             sub = actions.add_parser(
@@ -72,7 +75,7 @@ class DbCommand(Command):
                 allow_abbrev=False,
             )
             add_common_options(sub)
-            add_repository_option(sub)
+            add_repository_option(sub, default=SUPPRESS)  # What was given before it stays.
             action.add_arguments(sub)
 
     def run(self, options: Namespace) -> int:

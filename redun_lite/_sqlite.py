@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -410,19 +410,19 @@ class SqliteDatabase:
                 start += size
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         self.execute("BEGIN IMMEDIATE")
         with self._ending("COMMIT"):
             yield
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Generator[None, None, None]:
         self.rows("BEGIN")
         with self._ending("ROLLBACK"):
             yield
 
     @contextmanager
-    def _ending(self, how: str) -> Iterator[None]:
+    def _ending(self, how: str) -> Generator[None, None, None]:
         """End a transaction so, or roll it back if anything goes wrong."""
         try:
             yield

@@ -118,6 +118,13 @@ def test_what_is_not_there_is_said_and_not_made(lab, db):
     assert list(lab.folder.iterdir()) == []
 
 
+def test_repo_may_be_given_before_the_action(lab, capsys):
+    lab.run(add(1, 2))
+    for words in (["--repo", str(lab.path), "info"], ["info", "--repo", str(lab.path)]):
+        assert main(["db", *words]) == 0
+        assert f"database    {lab.path}\n" in capsys.readouterr().out
+
+
 # Versions
 
 
