@@ -473,5 +473,8 @@ def _complete(kind: str, wanted: Sequence[Any], found: dict[Any, int]) -> dict[A
     missing = next((key for key in wanted if key not in found), None)
     if missing is not None:
         name = missing.hex()[:12] if isinstance(missing, bytes) else missing
-        raise RepositoryError(f"{kind} {name} is referred to, but neither sent nor recorded here")
+        raise RepositoryError(
+            f"{kind} {name} is referred to, but neither sent nor recorded here; if garbage was "
+            "collected meanwhile, do it again"
+        )
     return found

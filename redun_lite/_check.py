@@ -11,14 +11,15 @@ Other values are counted, and checked only on demand, by the classes and tasks o
 
 from __future__ import annotations
 
-from itertools import groupby, product
+from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._database import Upkeep
 from ._errors import StoredValueError
-from ._hash import ATOMS, digest, key_of
-from ._safe_load import DICT, FROZENSET, MAX_SIZE, SET, Composite, load_safely
+from ._hash import digest, key_of
+from ._recompute import NotPlain, is_key_of_call, key_of_plain
+from ._safe_load import MAX_SIZE
 from ._value_store import StoredFile, fetch, home_of, verify
 
 if TYPE_CHECKING:
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from ._database import Database
-
-_MOST_HASHED = 5_000  # Elements of a set or dict from a stranger: their hashes may collide.
-_MOST_DEPTH = 200
-_MOST_ARGUMENTS = 12  # Of a call whose config_args are looked for.
-_NO_KEY = bytes(20)  # In place of that of an argument that does not count.
 
 
 class Reference(NamedTuple):
@@ -290,8 +286,8 @@ class Checker:
             return self._skip("of other classes")
         else:
             try:
-                found = key_of(_rebuilt(load_safely(data), {}, 0))
-            except (_NotPlain, RecursionError):
+                found = key_of_plain(data)
+            except (NotPlain, RecursionError):
                 return self._skip("that hold objects")
             except Exception as error:
                 return f"its data is no {name.partition('.')[2]}: {type(error).__name__}: {error}"
@@ -313,7 +309,7 @@ class Checker:
                 continue  # Told as a reference to nothing.
             if not keys and single_id is None:
                 continue  # It may have failed because its arguments cannot be stored.
-            if not _is_key(key, task, keys):
+            if not is_key_of_call(key, task, keys):
                 yield (
                     f"call {call_id} ({key.hex()[:12]}): its key is not that of its task and "
                     "arguments"
@@ -372,16 +368,6 @@ def _job(job_id: int) -> str:
     return f"{job_id} (number {job_id & 0xFFFFFFFF} of execution {job_id >> 32})"
 
 
-def _is_key(key: bytes, task: bytes, keys: list[bytes]) -> bool:
-    """Say whether a call has its key, whichever of its arguments are `config_args`."""
-    if digest(task + b"".join(keys)) == key:
-        return True
-    if len(keys) > _MOST_ARGUMENTS:
-        return True  # Too many ways to try.
-    choices = product(*((argument, _NO_KEY) for argument in keys))
-    return any(digest(task + b"".join(chosen)) == key for chosen in choices)
-
-
 class _Beside:
     """Rows that belong to those of another table, read in step with them."""
 
@@ -403,55 +389,3 @@ class _Beside:
         rows = list(self._rows)
         self._advance()
         return rows
-
-
-# Plain data
-
-
-class _NotPlain(Exception):
-    """A value holds something that only its own class can put together."""
-
-
-def _rebuilt(value: Any, known: dict[int, Any], depth: int) -> Any:
-    """Return what `load_safely` made as what it was, if that is plain data."""
-    cls = type(value)
-    if cls in ATOMS:
-        return value
-    if id(value) in known:
-        found = known[id(value)]
-        if found is _OPEN:
-            raise _NotPlain
-        return found
-    if depth > _MOST_DEPTH:
-        raise _NotPlain
-    known[id(value)] = _OPEN
-    made: Any
-    if cls is list or cls is tuple:
-        made = cls([_rebuilt(part, known, depth + 1) for part in value])
-    elif cls is Composite and value.state is None and not value.args:
-        made = _collection(value, known, depth)
-    else:
-        raise _NotPlain
-    known[id(value)] = made
-    return made
-
-
-_OPEN = object()
-
-
-def _collection(value: Composite, known: dict[int, Any], depth: int) -> Any:
-    def part(item: Any) -> Any:
-        return _rebuilt(item, known, depth + 1)
-
-    if max(len(value.entries), len(value.elements)) > _MOST_HASHED:
-        raise _NotPlain
-    try:
-        if value.name == DICT:
-            return {part(key): part(item) for key, item in value.entries}
-        if value.name == SET:
-            return {part(item) for item in value.elements}
-        if value.name == FROZENSET:
-            return frozenset(part(item) for item in value.elements)
-    except TypeError:  # What cannot be hashed was never in one.
-        pass
-    raise _NotPlain

@@ -19,15 +19,15 @@ import json
 import re
 from base64 import b64decode, b64encode
 from hashlib import blake2b
-from itertools import combinations
 from operator import lt
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from ._errors import UsageError
-from ._hash import _NO_KEY, KEY_SIZE, _tag, digest, key_of
+from ._hash import KEY_SIZE, _tag, digest, key_of
 from ._job import STATUSES
+from ._recompute import is_key_of_call, key_of_plain
 from ._record import ErrorValue
-from ._safe_load import DICT, FROZENSET, SET, Composite, load_safely
+from ._safe_load import Composite, load_safely
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -38,10 +38,6 @@ FORMAT = 1
 MAX_CHECKED_SIZE = 100_000
 """Bytes of the longest value whose key is computed: a tenth of a second's work."""
 
-_MAX_ENTRIES = 1_000  # Of a dict or set whose key is computed: a stored one may be made to collide.
-_MAX_DEPTH = 20
-_MAX_SUBSETS = 10  # Arguments of which any may be no part of a call's key.
-_MAX_LEFT_OUT = 3  # Of more arguments, those that may be none: then the key is not told.
 _SUM_SIZE = 8
 _ID_SIZE = KEY_SIZE + 8  # Of a call: its key, then its outcome.
 _LARGEST = 1 << 63
@@ -621,26 +617,13 @@ def _check(item: Item) -> None:
             raise ValueError(f"wrong digest: the value has {key.hex()}")
     elif type(item) is CallItem:
         keys = [key for _, key in item.arguments]
-        if not _is_key_of_call(item.id[:KEY_SIZE], item.task, keys):
+        # One that failed may have arguments that could not be recorded.
+        if keys and not is_key_of_call(item.id[:KEY_SIZE], item.task, keys):
             raise ValueError("wrong digest: the call has other arguments")
     elif type(item) is TaskSetItem:
         key = digest(b"".join(item.tasks))
         if key != item.digest:
             raise ValueError(f"wrong digest: the set of tasks has {key.hex()}")
-
-
-def _is_key_of_call(key: bytes, task: bytes, arguments: list[bytes]) -> bool:
-    """Say whether a call may have a key: some arguments may be no part of it (`config_args`)."""
-    if key == digest(task + b"".join(arguments)) or not arguments:
-        return True  # One that failed may have arguments that could not be recorded.
-    places = range(len(arguments))
-    most = len(arguments) if len(arguments) <= _MAX_SUBSETS else _MAX_LEFT_OUT
-    for count in range(1, most + 1):
-        for left_out in combinations(places, count):
-            keys = [_NO_KEY if i in left_out else arguments[i] for i in places]
-            if key == digest(task + b"".join(keys)):
-                return True
-    return most < len(arguments)
 
 
 def key_of_stored(type_name: str, data: bytes) -> bytes | None:
@@ -650,51 +633,20 @@ def key_of_stored(type_name: str, data: bytes) -> bytes | None:
     >>> key_of_stored("builtins.list", pickle.dumps([1, 2])) == key_of([1, 2])
     True
     """
-    # What is in `collections` is shown like the type that it is made after, and has another key.
-    if len(data) > MAX_CHECKED_SIZE or b"collections" in data:
+    if len(data) > MAX_CHECKED_SIZE:
         return None
     try:
+        if type_name.startswith("builtins."):
+            return key_of_plain(data)
         stored = load_safely(data)
-        if isinstance(stored, Composite):
-            attributes = stored.attributes
-            if stored.name.startswith("redun_lite._file:") and type_name.startswith("redun_lite."):
-                return digest(_tag("value", type_name) + attributes["hash"].encode())
-            if stored.name == "redun_lite._record:ErrorValue" and len(attributes) == 3:
-                if all(type(text) is str for text in attributes.values()):
-                    return key_of(ErrorValue(**attributes))
-                return None
-        return key_of(_plain(stored, _MAX_DEPTH))
+        if not isinstance(stored, Composite):
+            return None
+        attributes = stored.attributes
+        if stored.name.startswith("redun_lite._file:") and type_name.startswith("redun_lite."):
+            return digest(_tag("value", type_name) + attributes["hash"].encode())
+        is_text = all(type(text) is str for text in attributes.values())
+        if stored.name == "redun_lite._record:ErrorValue" and len(attributes) == 3 and is_text:
+            return key_of(ErrorValue(**attributes))
     except Exception:  # It may be broken in any way, or of a class that is not to be imported.
-        return None
-
-
-class _CannotTell(Exception):
-    """A stored value has parts whose classes would have to be imported."""
-
-
-def _plain(stored: Any, depth: int) -> Any:
-    """Return what `load_safely` returned as the value itself, if it is of Python's own types."""
-    cls = type(stored)
-    if cls in _PLAIN:
-        return stored
-    if depth == 0:
-        raise _CannotTell
-    if cls is list:
-        return [_plain(part, depth - 1) for part in stored]
-    if cls is tuple:
-        return tuple(_plain(part, depth - 1) for part in stored)
-    if cls is not Composite or stored.args or stored.state is not None:
-        raise _CannotTell
-    if len(stored.entries) > _MAX_ENTRIES or len(stored.elements) > _MAX_ENTRIES:
-        raise _CannotTell
-    if stored.name == DICT:
-        entries = {_plain(k, depth - 1): _plain(v, depth - 1) for k, v in stored.entries}
-        if len(entries) == len(stored.entries):
-            return entries
-    if stored.name in (SET, FROZENSET):
-        made = set if stored.name == SET else frozenset
-        return made(_plain(part, depth - 1) for part in stored.elements)
-    raise _CannotTell
-
-
-_PLAIN = frozenset({int, float, str, bytes, bool, type(None), complex})
+        pass
+    return None
