@@ -13,10 +13,12 @@ filter, since it differs in case.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+T = TypeVar("T")
 
 Row = tuple[Any, ...]
 Rows = Sequence[Row]
@@ -90,6 +92,13 @@ class Database(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context in which all is written or nothing, and by nobody else meanwhile."""
+
+    def in_transaction(self, work: Callable[[], T]) -> T:
+        """Do some work in a transaction, and return what it returns.
+
+        It may be called again, after all that it wrote was taken back: where a connection can be
+        lost, work that must not fail for that is done by this.
+        """
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Return a context in which all is read as of one moment."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from . import _schema
 from ._database import Row, Rows, blocks_of, marks
@@ -26,6 +26,8 @@ from ._migration import migrate_tables
 if TYPE_CHECKING:
     from ._config import Config
     from ._database import Database, Source
+
+T = TypeVar("T")
 
 MEMORY = ":memory:"
 
@@ -414,6 +416,10 @@ class SqliteDatabase:
         self.execute("BEGIN IMMEDIATE")
         with self._ending("COMMIT"):
             yield
+
+    def in_transaction(self, work: Callable[[], T]) -> T:
+        with self.transaction():
+            return work()
 
     @contextmanager
     def snapshot(self) -> Generator[None, None, None]:

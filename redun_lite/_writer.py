@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._errors import RepositoryError
 from ._handle_states import write_change
-from ._provenance import Batch, CallRecord, TaskSet, ValueRecord
+from ._provenance import Batch, CallNode, CallRecord, TaskSet, ValueRecord
 from ._sqlite import storable
 from ._task import Task, TaskCode
 from ._timers import now
@@ -71,8 +71,8 @@ SELECT_EXECUTION_ID = "SELECT id FROM execution WHERE uuid = ?"
 SELECT_LAST_ID = "SELECT coalesce(max(id), 0) FROM {table}"
 DELETE_CALL = "DELETE FROM call WHERE id = ? AND key = ? AND outcome = ?"
 DELETE_CALL_PARTS = (
-    "DELETE FROM upstream WHERE call_id = ?",
-    "DELETE FROM argument WHERE call_id = ?",
+    "DELETE FROM upstream WHERE call_id = ? AND NOT EXISTS (SELECT 1 FROM call WHERE id = ?)",
+    "DELETE FROM argument WHERE call_id = ? AND NOT EXISTS (SELECT 1 FROM call WHERE id = ?)",
 )
 INSERT_EXECUTION = """
 INSERT INTO execution (uuid, argv, started, status, host, pid, heartbeat, parent_job_id)
@@ -128,6 +128,7 @@ class Writer:
         self.collected: list[Any] = []
         self._tasks: dict[bytes, int] = {}
         self._types: dict[str, int] = {}
+        self._given = _Given()
         self.address = database.address
         self.running: set[int] = set()
 
@@ -165,9 +166,18 @@ class Writer:
         """Write batches, in one transaction; the files of large values before it."""
         if self._place is not None:
             self._store_large(batches, self._place)
-        with self._database.transaction():
+
+        def work() -> None:
+            self._given.take_back()
             for batch in batches:
                 self._write_batch(batch)
+
+        try:
+            self._database.in_transaction(work)
+        except BaseException:
+            self._given.take_back()
+            raise
+        self._given.keep()
         self._stored.clear()
 
     def _store_large(self, batches: list[Batch], place: StorePlace) -> None:
@@ -212,11 +222,13 @@ class Writer:
             write_change(database, change)
         self._write_values(_values_of(batch))
         self._write_calls(calls)
-        for node in batch.forgotten:
+        if batch.forgotten:
             # Another process may have removed it, and the next call then got its id.
-            if database.execute(DELETE_CALL, node.id, node.key, node.outcome):
-                for statement in DELETE_CALL_PARTS:
-                    database.execute(statement, node.id)
+            database.execute_many(
+                DELETE_CALL, [(node.id, node.key, node.outcome) for node in batch.forgotten]
+            )
+            for statement in DELETE_CALL_PARTS:
+                database.execute_many(statement, [(node.id, node.id) for node in batch.forgotten])
         jobs = {job.number: job for job in batch.jobs}  # How each stands at last.
         database.insert(
             INSERT_JOB,
@@ -248,16 +260,19 @@ class Writer:
             self._database.execute(INSERT_TASK, *row)
             rows = self._database.rows(SELECT_TASK_ID, task.key)
         self._tasks[task.key] = rows[0][0]
+        self._given.known.append((self._tasks, task.key))
 
     def _type_id(self, name: str) -> int:
         self._database.execute(INSERT_TYPE, name)
         type_id: int = self._database.rows(SELECT_TYPE_ID, name)[0][0]
         self._types[name] = type_id
+        self._given.known.append((self._types, name))
         return type_id
 
     def _task_set_id(self, task_set: TaskSet) -> int:
         database = self._database
         if task_set.id is None:
+            self._given.ids.append((task_set, None))
             database.execute(INSERT_TASK_SET, task_set.digest)
             ((task_set.id,),) = database.rows(SELECT_TASK_SET_ID, task_set.digest)
             members = [(task_set.id, key) for key in task_set.tasks]
@@ -274,6 +289,7 @@ class Writer:
     def _write_calls(self, calls: list[CallRecord]) -> None:
         """Give ids to calls, and insert those that are not in the database yet."""
         last = self._last_id("call")
+        self._given.ids += [(call.node, call.node.id) for call in calls]
         rows = []
         new: dict[tuple[bytes, int], CallRecord] = {}
         # In order of their keys, which is the order of the index.
@@ -354,6 +370,8 @@ class Writer:
                 pending += [child for child in value.subvalues if child.id is None]
         if not first:
             return
+        self._given.values += first.values()
+        self._given.values += twins
         types = self._types
         last = self._last_id("value")
         rows = []
@@ -369,14 +387,11 @@ class Writer:
         for key, row_id in known_ids:
             if key in first:
                 first[key].id = row_id
-        files = []
-        for value in first.values():
-            value.data = None
-            if value.path is not None:
-                files.append((value.id, storable(value.path)))
+        files = [
+            (value.id, storable(value.path)) for value in first.values() if value.path is not None
+        ]
         for twin in twins:
             twin.id = first[twin.key].id
-            twin.data = None
         self._database.insert(INSERT_FILE, files, IGNORE)
         if stored:
             places = [(first[key].id, *file) for key, file in stored.items() if key in first]
@@ -394,6 +409,50 @@ def _values_of(batch: Batch) -> list[ValueRecord]:
     values += [value for call in calls for value in call.arguments]
     values += [attempt.error for attempt in batch.attempts if attempt.error is not None]
     return values
+
+
+class _Given:
+    """What records were given in a transaction, and what of them is known now: until it is over.
+
+    If it is rolled back, no row has the ids that it gave, or another process gives them to others.
+
+    Attributes
+    ----------
+    values
+        Records of values that had no id.
+    ids
+        Calls and sets of tasks, with the id that they had before.
+    known
+        Dicts that know ids, and the new keys in them.
+    """
+
+    __slots__ = ("ids", "known", "values")
+
+    def __init__(self) -> None:
+        self.values: list[ValueRecord] = []
+        self.ids: list[tuple[CallNode | TaskSet, int | None]] = []
+        self.known: list[tuple[dict[Any, int], Any]] = []
+
+    def keep(self) -> None:
+        """Say that it is committed."""
+        for value in self.values:
+            value.data = None
+        self._clear()
+
+    def take_back(self) -> None:
+        """Say that it is rolled back."""
+        for value in self.values:
+            value.id = None
+        for record, before in reversed(self.ids):
+            record.id = before
+        for ids, key in self.known:
+            ids.pop(key, None)
+        self._clear()
+
+    def _clear(self) -> None:
+        self.values.clear()
+        self.ids.clear()
+        self.known.clear()
 
 
 class WriteBehind:
