@@ -10,21 +10,26 @@ import atexit
 import doctest
 import os
 import re
-import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 from zygote import ask
 
 from redun_lite import Config, Executor, Scheduler
 from redun_lite._expr import key_of_expr
 from redun_lite._hash import digest
+from redun_lite._plugins import database_source
 from redun_lite._record import load_value
+from redun_lite._sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    from redun_lite._database import Database
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,10 +46,13 @@ class Lab:
     Nothing but the database is carried from one run to the next, as if each were a process.
     """
 
-    def __init__(self, folder: Path, **sections: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, uri: str | None = None, **sections: dict[str, Any]) -> None:
         self.folder = folder
         self.path = folder / "lab.db"
-        self.config = Config({"backend": {"db_uri": f"sqlite:///{self.path}"}, **sections})
+        self.uri = uri or f"sqlite:///{self.path}"
+        backend = {"db_uri": self.uri, **sections.pop("backend", {})}
+        self.config = Config({"backend": backend, **sections})
+        self.source = database_source(self.config)
 
     def scheduler(self, *executors: Executor, reporter: Any = None) -> Scheduler:
         scheduler = Scheduler(self.config, reporter=reporter)
@@ -58,11 +66,8 @@ class Lab:
 
     def query(self, sql: str, *parameters: Any) -> list[Any]:
         """Return what a query finds; a single column comes without tuples around."""
-        connection = sqlite3.connect(self.path)
-        try:
-            rows = connection.execute(sql, parameters).fetchall()
-        finally:
-            connection.close()
+        with closing(self.source.connect(read_only=True)) as database:
+            rows = database.rows(sql, *parameters)
         return [row[0] if len(row) == 1 else row for row in rows]
 
     def jobs(self, execution: int | None = None) -> dict[str, list[str]]:
@@ -70,7 +75,7 @@ class Lab:
         found = defaultdict(list)
         for fullname, status in self.query(
             "SELECT fullname, status FROM job JOIN task ON task.id = task_id "
-            "WHERE job.id >> 32 = ifnull(?, (SELECT max(id) FROM execution)) ORDER BY status",
+            "WHERE job.id >> 32 = coalesce(?, (SELECT max(id) FROM execution)) ORDER BY status",
             execution,
         ):
             found[fullname.rpartition(".")[2]].append(status)
@@ -82,16 +87,13 @@ class Lab:
 
     def statuses(self) -> list[str]:
         """Return the statuses of the executions."""
-        if not self.path.exists():
+        if not self.source.exists():
             return []
         return self.query("SELECT status FROM execution ORDER BY id")
 
     def audit(self) -> None:
-        connection = sqlite3.connect(self.path)
-        try:
-            audit(connection)
-        finally:
-            connection.close()
+        with closing(self.source.connect(read_only=True)) as database:
+            audit(database)
 
 
 class SteeredExecutor(Executor):
@@ -283,20 +285,25 @@ _REFERENCES = [
 ]
 
 
-def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
+def audit(database: Database, config_args: bool = False) -> None:
     """Check that a repository is whole and that every digest in it tells the truth.
 
     Parameters
     ----------
+    database
+        A connection to it.
     config_args
         Whether tasks in it have some; then a call's key does not follow from its arguments.
     """
 
-    def find(sql: str) -> list[Any]:
-        return connection.execute(sql).fetchall()
+    with database.snapshot():  # Others may be writing.
+        _audit(database, config_args)
 
-    find("BEGIN")  # All as of one moment, while others may be writing.
-    assert find("PRAGMA integrity_check") == [("ok",)]
+
+def _audit(database: Database, config_args: bool) -> None:
+    find = database.rows
+    if isinstance(database, SqliteDatabase):
+        assert find("PRAGMA integrity_check") == [("ok",)]
     for table, column, target in _REFERENCES:
         dangling = f"{column} IS NOT NULL AND {column} NOT IN (SELECT id FROM {target})"
         assert not find(f"SELECT {column} FROM {table} WHERE {dangling}"), (
@@ -345,7 +352,6 @@ def audit(connection: sqlite3.Connection, config_args: bool = False) -> None:
         assert sets[child] <= sets[call], f"call {call} does not know the tasks below"
     audit_attempts(find)
     audit_tags(find)
-    find("ROLLBACK")
 
 
 def audit_attempts(find: Callable[[str], list[Any]]) -> None:

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sqlite3
 from collections import Counter, OrderedDict, deque
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
@@ -118,9 +119,8 @@ def test_a_repository_that_is_sound_has_no_problems(recorded):
     assert result.problems == 0
     assert result.rows["execution"] == 7
     assert set(result.unchecked) == {"of other classes", "that hold objects"}
-    connection = sqlite3.connect(recorded.path)
-    audit(connection, config_args=True)
-    connection.close()
+    with closing(recorded.source.connect()) as database:
+        audit(database, config_args=True)
 
 
 def test_with_loading_all_values_are_compared(recorded):

@@ -124,6 +124,7 @@ def test_an_empty_file_becomes_a_database(tmp_path):
     assert path.stat().st_size > 0
 
 
+@pytest.mark.sqlite
 def test_a_database_that_is_closed_is_one_file(lab):
     lab.run(ident(1))
     assert os.listdir(lab.folder) == ["lab.db"]
@@ -490,7 +491,7 @@ def test_rows_belong_together_however_they_are_cut_into_batches(lab, monkeypatch
 def test_a_call_that_is_only_to_be_forgotten_is_written_as_well(lab):
     lab.run(ident(1))
     ((row, key, outcome),) = lab.query("SELECT id, key, outcome FROM call")
-    repository = Repository(str(lab.path))
+    repository = Repository(lab.source)
     tasks = repository.task_set(frozenset((ident.key,)))
     repository.forget_call(CallNode(key, outcome, tasks, id=row))
     repository.close()
@@ -567,6 +568,7 @@ def test_a_database_of_redun_is_refused_by_name(tmp_path):
     untouched(path, NotARepository, "is a database of redun, not of redun_lite")
 
 
+@pytest.mark.sqlite
 def test_a_newer_database_is_refused(lab):
     lab.run(ident(1))
     connection = sqlite3.connect(lab.path)
@@ -579,6 +581,7 @@ def test_a_newer_database_is_refused(lab):
     )
 
 
+@pytest.mark.sqlite
 def test_a_damaged_database_is_an_error_in_one_line(lab):
     lab.run([ident(n) for n in range(300)])
     content = bytearray(lab.path.read_bytes())
@@ -754,6 +757,7 @@ def test_a_full_disk_ends_the_run_and_keeps_what_was_committed(disk, monkeypatch
     lab.audit()
 
 
+@pytest.mark.sqlite
 def test_a_database_that_may_not_grow_ends_the_run_and_keeps_what_was_committed(lab):
     # What a full disk is to everyone, a limit on the size of files is to one process.
     script = lab.folder / "script.py"
@@ -792,6 +796,7 @@ def deleted(path):
         part.unlink()
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("change", "became"), [(deleted, "deleted or moved"), (replaced, "replaced")]
 )
@@ -834,6 +839,7 @@ def other_process(lab):
         process.stdin.close()
 
 
+@pytest.mark.sqlite
 def test_a_database_that_another_process_holds_is_waited_for(lab, other_process, monkeypatch):
     monkeypatch.setattr(db, "FLUSH_INTERVAL", 0.0)
     executor = SteeredExecutor("default")
@@ -849,6 +855,7 @@ def test_a_database_that_another_process_holds_is_waited_for(lab, other_process,
     lab.audit()
 
 
+@pytest.mark.sqlite
 def test_a_database_that_another_process_holds_for_too_long_ends_the_run(
     lab, other_process, monkeypatch
 ):
@@ -904,7 +911,7 @@ def test_a_repository_in_memory_holds_the_same(lab):
     repository = Repository()
     with Scheduler(backend=repository) as scheduler:
         scheduler.run(main())
-        audit(repository.database.connection)
+        audit(repository.database)
         lab.run(main())
         kept = [
             f"SELECT count(*) FROM {table}"

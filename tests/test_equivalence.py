@@ -34,6 +34,7 @@ from support import InlineExecutor, audit
 from redun_lite import Config, DryRunResult, LocalExecutor, Scheduler
 from redun_lite import _db as db
 from redun_lite._db import Repository
+from redun_lite._sqlite import SqliteDatabase
 
 common = settings(
     deadline=None,
@@ -79,7 +80,7 @@ def check(found, program, world):
 
 
 def check_records(repository, program):
-    audit(repository.database.connection, config_args="with_config" in str(program))
+    audit(repository.database, config_args="with_config" in str(program))
 
 
 def wipe():
@@ -263,7 +264,7 @@ def check_database(path, program):
     connection = sqlite3.connect(path)
     try:
         if connection.execute("PRAGMA user_version").fetchone() != (0,):
-            audit(connection, config_args="with_config" in str(program))
+            audit(SqliteDatabase(connection, path), config_args="with_config" in str(program))
     finally:
         connection.close()
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,7 @@ class Steps:
 
     def valid(self):
         """Return how many states of calls are valid."""
-        return self.lab.query("SELECT count(*) FROM handle_state WHERE valid")[0]
+        return self.lab.query("SELECT count(*) FROM handle_state WHERE valid = 1")[0]
 
 
 @pytest.fixture
@@ -461,8 +462,8 @@ def test_a_merged_handle_waits_for_its_branches_and_knows_them(steps):
     assert steps.run(branches(steps)) == ["last 1", "left 1", "right 1"]
     assert notes(steps.world)[-1] == "last 1"
     upstreams = steps.lab.query(
-        "SELECT source.fullname FROM upstream JOIN call AS user ON user.id = call_id "
-        "JOIN task ON task.id = user.task_id JOIN call AS made ON made.id = upstream_id "
+        "SELECT source.fullname FROM upstream JOIN call AS reader ON reader.id = call_id "
+        "JOIN task ON task.id = reader.task_id JOIN call AS made ON made.id = upstream_id "
         "JOIN task AS source ON source.id = made.task_id "
         "WHERE task.fullname = 'test_handle.last' ORDER BY 1"
     )
@@ -1072,12 +1073,13 @@ def test_a_retried_step_goes_on_from_its_own_input(steps):
 _KILLED = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
+from contextlib import closing
 from pathlib import Path
 from support import Lab
 from redun_lite import task
 from test_handle import Steps
 redun_namespace = "test_handle"
-steps = Steps(Lab(Path({folder!r})))
+steps = Steps(Lab(Path({folder!r}), {uri!r}))
 one = steps.step("one")
 @task(name="two", version="2")
 def two(world):
@@ -1094,7 +1096,8 @@ def test_a_killed_step_invalidates_what_it_may_have_changed(steps):
     steps.run(lines(steps))
     assert steps.run(lines(steps)) == []
     script = steps.lab.folder / "killed.py"
-    script.write_text(_KILLED.format(tests=str(Path(__file__).parent), folder=str(script.parent)))
+    tests, folder = str(Path(__file__).parent), str(script.parent)
+    script.write_text(_KILLED.format(tests=tests, folder=folder, uri=steps.lab.uri))
     done = python(script, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert notes(steps.world)[-1] == "half of two 2"
@@ -1221,11 +1224,9 @@ def test_a_long_chain_is_invalidated_and_run_again(steps):
 
 def test_a_state_that_a_call_gave_elsewhere_is_not_valid(steps):
     steps.run(lines(steps))
-    connection = sqlite3.connect(steps.lab.path)
-    connection.execute("DELETE FROM handle_edge")
-    connection.execute("DELETE FROM handle_state")
-    connection.commit()
-    connection.close()
+    with closing(steps.lab.source.connect()) as database:
+        database.execute("DELETE FROM handle_edge")
+        database.execute("DELETE FROM handle_state")
     assert steps.run(lines(steps)) == ["one 1", "two 1"]
     assert steps.run(lines(steps)) == []
 
@@ -1297,15 +1298,16 @@ def test_showing_a_handle_runs_nothing(steps):
     assert notes(f"{steps.world}.opened") == opened
 
 
+@pytest.mark.sqlite
 def test_the_log_shows_handles_where_their_class_is_not_known(steps):
     steps.run(lines(steps))
     opened = notes(f"{steps.world}.opened")
     (value,) = steps.lab.query(
-        "SELECT lower(hex(value.digest)) FROM call JOIN value ON value.id = result_id "
+        "SELECT value.digest FROM call JOIN value ON value.id = result_id "
         "JOIN task ON task.id = task_id WHERE fullname = 'test_handle.two'"
     )
     looking = "from redun_lite._log import log_lines; import sys; print(*log_lines(*sys.argv[1:]))"
-    done = python("-c", looking, steps.lab.path, value)
+    done = python("-c", looking, steps.lab.path, value.hex())
     shown = steps.result.get_hash()[:8]
     assert f"WorldHandle(fullname=test_handle.world, hash={shown})" in done.stdout
     assert notes(f"{steps.world}.opened") == opened

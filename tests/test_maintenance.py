@@ -7,6 +7,7 @@ import re
 import sqlite3
 import stat
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -315,10 +316,9 @@ def test_a_backup_is_a_whole_private_copy_made_while_others_write(lab, db, tmp_p
         assert db("backup", tmp_path / "copy.db").code == 0
         scheduler.run(add(8, 8))
     assert stat.S_IMODE((tmp_path / "copy.db").stat().st_mode) == 0o600
-    connection = sqlite3.connect(tmp_path / "copy.db")
-    audit(connection)
-    assert connection.execute("SELECT count(*) FROM execution").fetchone() == (2,)
-    connection.close()
+    with closing(SqliteFile(str(tmp_path / "copy.db")).connect()) as database:
+        audit(database)
+        assert database.rows("SELECT count(*) FROM execution") == [(2,)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.db", "lab.db"]
 
 
