@@ -1,4 +1,5 @@
 # make test     every check, then doctests and tests; the first time it makes .venv with the dev tools
+# make services  the tests that need real servers; the first time it installs these
 # make fix      format, and mend what the linter can
 # make matrix   the tests on every Python of PYTHONS that is here
 # make bench    the benchmarks
@@ -9,7 +10,10 @@
 
 PYTHON ?= python3
 PYTHONS ?= 3.9 3.10 3.11 3.12 3.13
-PYTEST = -m pytest -n auto --doctest-modules redun_lite tests $(ARGS)
+PYTEST = -m pytest -n auto --doctest-modules redun_lite tests \
+  --ignore=redun_lite/contrib --ignore=tests/services $(ARGS)
+# One server for each file: else each worker would start its own.
+SERVICES = -m pytest -n auto --dist loadfile --doctest-modules redun_lite/contrib tests/services $(ARGS)
 # The programs that tests start would compile the package, each again if they may not keep that.
 COMPILE = -m compileall -q redun_lite
 # pip 25.1 is the first that installs dependency groups; -qq keeps errors only.
@@ -19,7 +23,7 @@ INSTALL = -m pip install -qq --disable-pip-version-check
 export PYTHONPATH := $(CURDIR)
 
 .NOTPARALLEL:
-.PHONY: test format lint types layers oldest unit fix matrix bench clean
+.PHONY: test format lint types layers oldest unit services fix matrix bench clean
 
 test: format lint types layers oldest unit
 
@@ -52,6 +56,18 @@ oldest: .venv/stamp
 unit: .venv/stamp
 	@.venv/bin/python $(COMPILE)
 	@.venv/bin/python $(PYTEST)
+
+# What cannot be installed here is said, and its tests are skipped.
+.venv/services: .venv/stamp
+	@echo "installing what tests/services need"
+	@.venv/bin/python $(INSTALL) --group services
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || \
+	  { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql; } >/dev/null || \
+	  echo "PostgreSQL could not be installed"
+	@touch $@
+
+services: .venv/services
+	@.venv/bin/python $(SERVICES)
 
 fix: .venv/stamp
 	@.venv/bin/ruff check --fix --exit-zero

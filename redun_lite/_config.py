@@ -301,7 +301,9 @@ class Config:
         return self._section(section).error(message, option)
 
     def db_scheme(self) -> str:
-        """Return which kind of database `db_uri` names, such as `sqlite` or `postgresql`."""
+        """Return which kind of database it is, such as `sqlite` or `postgresql`."""
+        if self.backend.db_aws_secret_name is not None:
+            return "postgresql"
         return re.split(r"[+:]", self.backend.db_uri, maxsplit=1)[0]
 
     def db_path(self) -> str:

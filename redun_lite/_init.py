@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from ._command import OK, Command
 from ._config import CONFIG_DIR, CONFIG_ENV, CONFIG_FILE, Config, init_config_dir
-from ._db import Repository
 from ._plugins import database_source
+from ._schema import VERSION
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -25,7 +26,9 @@ class InitCommand(Command):
         is_new = init_config_dir(folder)
         source = database_source(Config.from_file(os.path.join(folder, CONFIG_FILE)))
         if not source.is_in_memory:
-            Repository(source).close()
+            source.create()
+            with closing(source.connect()) as database:
+                source.migrate(database, VERSION)
         state = "made" if is_new else "there already"
         print(f"{os.path.abspath(folder)}: {state}", file=sys.stderr)
         return OK

@@ -46,6 +46,7 @@ _BUILT_IN = {
     },
     BACKENDS: {
         "sqlite": "._sqlite:SqliteFile",
+        "postgresql": ".contrib.postgres:PostgresServer",
     },
 }
 
@@ -146,7 +147,14 @@ def _named(group: str, what: str, name: str) -> type[Any]:
     built_in = _BUILT_IN[group].get(name)
     if built_in is not None:
         module_name, _, class_name = built_in.partition(":")
-        module = importlib.import_module(module_name, _PACKAGE)
+        try:
+            module = importlib.import_module(module_name, _PACKAGE)
+        except ImportError as error:
+            extra, reason = module_name.rpartition(".")[2], str(error).splitlines()[0]
+            raise UsageError(
+                f"{what} {name!r} needs a package that is not installed ({reason}): "
+                f"pip install 'redun-lite[{extra}]'"
+            ) from None
         return _checked(getattr(module, class_name), built_in)
 
     # One distribution may be found twice, say in a checkout and in site-packages.
