@@ -235,7 +235,9 @@ class DiffText:
         if len(line) <= self._width:
             return line
         half = max((self._width - len(label) - 16) // 2, 12)
-        return line.replace(f"{before} → {after}", f"{clip(before, half)} → {clip(after, half)}")
+        return line.replace(
+            f"{before} → {after}", f"{clip_middle(before, half)} → {clip_middle(after, half)}"
+        )
 
     def _stored(self, value: ValueRow | None) -> str:
         if value is None:
