@@ -35,6 +35,7 @@ from ._compare import ABSENT, MOST, source_diff
 from ._display import (
     Palette,
     clip,
+    clip_middle,
     format_command,
     format_count,
     format_duration,

@@ -518,5 +518,5 @@ def test_another_repository_is_named_by_its_section_its_uri_or_its_path(tmp_path
     assert config.repository("sqlite:////srv/other.db").db_path() == "/srv/other.db"
     assert config.repository("new.db").db_path() == str(tmp_path / "new.db")
     assert config.repository("some/where").db_path() == str(tmp_path / "some/where")
-    with pytest.raises(UsageError, match="no repository .tema.: did you mean team"):
+    with pytest.raises(UsageError, match="no repository 'tema': did you mean team"):
         config.repository("tema")
