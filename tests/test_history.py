@@ -616,3 +616,32 @@ def test_showing_hostile_values_runs_nothing(lab, tmp_path):
         for text in (None, "-", FIRST, "5c1f9a3e-1", "5c1f9a3e-3", *ids):
             list(log_lines(str(lab.path), text))
     assert not (tmp_path / "ran").exists()
+
+
+# Very many jobs
+
+
+@task
+def nested(n):
+    return [many(n), many(n + 1), boom_if(n)]
+
+
+@task
+def boom_if(n):
+    return add(n)
+
+
+def test_jobs_of_few_groups_are_counted_as_those_of_many_are_grouped(lab, history, monkeypatch):
+    lab.run([many(30), many(31)])
+    fail(lab, [many(40), careless(1)])
+    lab.run(nested(20))
+    for execution in history().executions(None):
+        grouped = history().job_tree(execution)
+        jobs = [entry.job for entry in grouped.entries]
+        below = [history().children(job) for job in jobs]
+        with monkeypatch.context() as patch:
+            patch.setattr("redun_lite._history._MANY_JOBS", 0)
+            patch.setattr("redun_lite._history._MAX_GROUPS", 50)
+            assert history()._few_groups("id BETWEEN ? AND ?", 0, 1 << 62) is not None
+            assert history().job_tree(execution) == grouped
+            assert [history().children(job) for job in jobs] == below
