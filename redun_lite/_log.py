@@ -249,7 +249,7 @@ class _Log:
         if options.format == "json":
             yield from self._json(_kind_of(record), [record])
         else:
-            yield from self._describer.show(record, options.id)
+            yield from self._describer.show(record, str(options.id))
 
     def nothing(self) -> str:
         """Return the line that says that nothing was found."""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar
 
@@ -66,7 +67,8 @@ class Kind(Enum):
     FILE = "File"
 
 
-class Page(NamedTuple, Generic[Row]):
+@dataclass(frozen=True)
+class Page(Generic[Row]):
     """Some records, and where those that follow begin.
 
     Attributes

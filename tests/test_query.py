@@ -118,9 +118,10 @@ def test_pages_follow_each_other_and_the_last_says_so(recorded):
     whole = [row.id for row in query.jobs().rows]
     pages, after = [], None
     while True:
-        rows, after = query.jobs(3, after)
-        pages += [row.id for row in rows]
-        assert len(rows) <= 3
+        page = query.jobs(3, after)
+        pages += [row.id for row in page.rows]
+        assert len(page.rows) <= 3
+        after = page.after
         if after is None:
             break
     assert pages == whole == sorted(whole, reverse=True)
@@ -294,9 +295,9 @@ def test_tags_are_listed(recorded):
     assert sorted(tag[1:] for tag in query.tags().rows) == [(GOOD, "n", 1), (GOOD, "project", "x")]
     assert [tag[2:] for tag in query.tags(BAD).rows] == []
     everything = Query(recorded.history)
-    (first,), after = everything.tags(limit=1)
-    assert isinstance(first, TagRow)
-    assert len(everything.tags(after=after).rows) == len(everything.tags().rows) - 1
+    page = everything.tags(limit=1)
+    assert isinstance(page.rows[0], TagRow)
+    assert len(everything.tags(after=page.after).rows) == len(everything.tags().rows) - 1
 
 
 # Related records
