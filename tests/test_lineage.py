@@ -287,7 +287,10 @@ def test_what_more_records_than_can_be_read_say_is_left_out_and_told(history, la
     monkeypatch.setattr(_lineage, "SOURCES", _lineage.SOURCES.replace("20000", "10"))
     lineage = trace_up(history, file(history, lab, "many/whole"))
     assert lineage.cut == ["what is beyond 10 records of a kind"]
-    assert [node.at_least for node in lineage.nodes if node.total > 1] == [True]
+    # Files are also found as results, so some of those left out may be here all the same.
+    folded = [node for node in lineage.nodes if node.total > 1]
+    assert folded
+    assert all(node.at_least for node in folded)
 
 
 class Counting:
