@@ -100,11 +100,20 @@ class CompletionCommand(Command):
 
 
 def _program() -> str:
-    """Return what calls this program, for a shell: as it was called itself."""
+    """Return what calls this program from any folder, for a shell.
+
+    A package that is not installed, but lies in a clone, in another package or in a zip file, is
+    found there.
+    """
     called = sys.argv[0] if sys.argv else ""
     if os.path.basename(called) in ("redun-lite", "redun_lite") and os.path.isfile(called):
         return shlex.quote(os.path.abspath(called))
-    return shlex.join([sys.executable or "python3", "-m", __package__ or "redun_lite"])
+    package = __package__ or "redun_lite"
+    place = os.path.abspath(__file__)
+    for _ in range(package.count(".") + 2):
+        place = os.path.dirname(place)
+    python = [sys.executable or "python3", "-m", package]
+    return shlex.join(["env", f"PYTHONPATH={place}", *python])
 
 
 # What can follow

@@ -255,7 +255,7 @@ def scripts(place):
     return scripts
 
 
-def in_bash(script, line):
+def in_bash(script, line, **environ):
     """Return what bash offers at the end of a line, split into words as it splits them."""
     words = line.replace("=", " = ").split(" ") if "=" in line else line.split(" ")
     setting = (
@@ -264,7 +264,12 @@ def in_bash(script, line):
         'printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
-        ["bash", "--norc", "-c", setting], capture_output=True, text=True, timeout=60, check=True
+        ["bash", "--norc", "-c", setting],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        env={**os.environ, **environ},
     )
     assert done.stderr == ""
     return done.stdout.split("\n")[:-1]
@@ -281,6 +286,14 @@ def in_bash(script, line):
 )
 def test_bash_is_given_what_can_follow(scripts, line, expected):
     assert sorted(in_bash(scripts("bash"), line)) == sorted(expected)
+
+
+@has("bash")
+def test_a_script_finds_a_package_that_is_not_installed(place, capsys):
+    assert main(["completion", "bash", "--name", "rl"]) == 0
+    script = place.folder / "printed.bash"
+    script.write_text(capsys.readouterr().out)
+    assert in_bash(script, "rl timel", PYTHONPATH="") == ["timeline"]
 
 
 @has("fish")
