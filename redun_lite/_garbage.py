@@ -31,7 +31,7 @@ from ._id_set import IdCounts, IdSet
 from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
 from ._timers import now
-from ._value_store import remove, resolve
+from ._value_store import is_own, remove, resolve, store_name
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -535,14 +535,16 @@ class _Collector:
 
     def _remove_files(self, files: list[tuple[bytes, str]]) -> None:
         """Remove files of values that are gone, unless they are those of others too."""
+        store = store_name(self._database) if files else None
         for start in range(0, len(files), _FILES):
             block = files[start : start + _FILES]
             with self._unmoved():
                 digests = [digest for digest, _ in block]
                 used = {digest for (digest,) in self._database.rows_in(STORED_DIGESTS, digests)}
                 for digest, path in block:
-                    if digest not in used:
-                        _remove_file(resolve(path, self._home))
+                    place = resolve(path, self._home)
+                    if digest not in used and is_own(place, digest, store):
+                        _remove_file(place)
 
     def _remove_stray_files(self) -> None:
         """Remove files of the value store whose rows were never written."""

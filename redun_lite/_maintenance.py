@@ -20,10 +20,10 @@ from ._database import Upkeep
 from ._display import format_count, format_size, format_table, one_line
 from ._errors import RepositoryError, RepositoryWriteError, UsageError
 from ._history import History, open_history
-from ._migration import losses
+from ._migration import FIRST_WITH_STORE, losses
 from ._schema import STEPS
 from ._schema import VERSION as SCHEMA_VERSION
-from ._value_store import StorePlace, ValueStore, home_of, store_name
+from ._value_store import StorePlace, ValueStore, folders_of, home_of, store_name
 from ._version import VERSION
 
 if TYPE_CHECKING:
@@ -236,10 +236,15 @@ class _Downgrade(_Action):
                     f"version {target} has no place for {_listed(map(_counted, lost))}: lost if "
                     "you say --yes; `db backup FILE` keeps a copy"
                 )
+            folders = []
+            if version >= FIRST_WITH_STORE > target:
+                folders = folders_of(database, home_of(source.address))
             source.migrate(database, target)
         _say_versions(source, version, target)
         for loss in lost:
             print(f"lost: {_counted(loss)}", file=sys.stderr)
+        for folder in folders:
+            print(f"not used any more, and can be removed: {folder}", file=sys.stderr)
         return OK
 
 
@@ -304,7 +309,8 @@ class _Check(_Action):
         database = source.connect(read_only=True)
         try:
             _require_present(source, database)
-            checker = Checker(database, **loading)
+            place = _place(options)
+            checker = Checker(database, root=place and place.root, **loading)
             for problem in checker.problems():
                 print(one_line(problem))
             result = checker.result()
@@ -370,11 +376,11 @@ class _Gc(_Action):
 
         keep = _keep_of(options)
         source = _existing_source(options)
-        with _Opened(source) as database:
-            if not options.dry_run:
-                source.migrate(database)
-            else:
+        with _Opened(source, read_only=options.dry_run) as database:
+            if options.dry_run:
                 _require_present(source, database)
+            else:
+                source.migrate(database)
             home = home_of(source.address)
             result = collect(database, keep, _store(options, database), home, options.dry_run)
         rows = [["RECORDS", "TO REMOVE" if options.dry_run else "REMOVED", "LEFT"]]
@@ -421,11 +427,15 @@ def _tag_value(text: str) -> Any:
         return text
 
 
-def _store(options: Namespace, database: Database) -> ValueStore | None:
-    """Return the store that large values of the repository go to now, if there is one."""
+def _place(options: Namespace) -> StorePlace | None:
     config = existing_config(options)
     name = getattr(options, "repo", None)
-    place = StorePlace.from_config(config if name is None else config.repository(name))
+    return StorePlace.from_config(config if name is None else config.repository(name))
+
+
+def _store(options: Namespace, database: Database) -> ValueStore | None:
+    """Return the store that large values of the repository go to now, if there is one."""
+    place = _place(options)
     folder = store_name(database)
     if place is None or folder is None:
         return None
@@ -498,6 +508,8 @@ def _write_copy(database: Upkeep, path: str) -> None:
         raise RepositoryWriteError(f"cannot write {path}: {error.strerror}") from None
     try:
         database.backup(unfinished)
+        with open(unfinished, "rb") as stream:
+            os.fsync(stream.fileno())
         os.replace(unfinished, path)
     finally:
         if os.path.exists(unfinished):
@@ -510,11 +522,12 @@ def _write_copy(database: Upkeep, path: str) -> None:
 class _Opened:
     """A database, open while the context lasts, as it is."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, read_only: bool = False) -> None:
         self._source = source
+        self._read_only = read_only
 
     def __enter__(self) -> Database:
-        self._database = self._source.connect()
+        self._database = self._source.connect(self._read_only)
         return self._database
 
     def __exit__(self, *_: object) -> None:

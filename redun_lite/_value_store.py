@@ -16,6 +16,7 @@ would share files, and what one of them has no more use for would be gone for th
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Callable, NamedTuple
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _UNFINISHED = ".unfinished"
 _THREADS = 8
+_NAME = re.compile("[0-9a-f]{12}")
 _AGE = 3600.0  # Seconds after which an unfinished file is nobody's any more.
 
 
@@ -44,6 +46,7 @@ FROM stored_value JOIN value ON value.id = stored_value.value_id WHERE stored_va
 SELECT_NEXT_STORED = """
 SELECT value_id, digest, size, path FROM stored_value WHERE value_id > ? ORDER BY value_id LIMIT 100
 """
+SELECT_PATHS = "SELECT path FROM stored_value"
 UPDATE_DATA = "UPDATE value SET data = ? WHERE id = ?"
 
 
@@ -71,7 +74,11 @@ class StorePlace(NamedTuple):
         path = config.backend.value_store_path
         if path is None:
             return None
-        path = normalize_path(path)
+        try:
+            path = normalize_path(path)
+            get_filesystem(url=path)
+        except FileSystemError as error:
+            raise config.error(str(error), "backend", "value_store_path") from None
         root = str(config.path(path)) if get_proto(path) == "local" else path.rstrip("/")
         return cls(root, config.backend.value_store_min_size)
 
@@ -223,6 +230,12 @@ def count_lost(database: Database, home: str | None) -> int:
     return lost
 
 
+def folders_of(database: Database, home: str | None) -> list[str]:
+    """Return the folders that hold the files of values, or held them."""
+    paths = database.iterate(SELECT_PATHS)
+    return sorted({os.path.dirname(os.path.dirname(resolve(path, home))) for (path,) in paths})
+
+
 def bring_back(database: Database, home: str | None) -> None:
     """Put the data of all values into their rows, as far as it is there.
 
@@ -312,6 +325,22 @@ def _has(path: str, size: int) -> bool:
         return get_filesystem(url=path).filesize(path) == size
     except (OSError, FileSystemError):
         return False
+
+
+def is_own(path: str, key: bytes, store: str | None) -> bool:
+    """Say whether a path is one that a store would have given to a file with that digest.
+
+    A database may come from a stranger, who would have any file removed.
+
+    Parameters
+    ----------
+    store
+        The name of the repository's folder in stores.
+    """
+    if store is None or not _NAME.fullmatch(store):
+        return False
+    name = key.hex()
+    return path.split("/")[-3:] == [store, name[:2], name[2:]]
 
 
 def remove(path: str) -> None:

@@ -240,6 +240,15 @@ def test_lost_files_of_values_are_found(lab, how):
     assert line.startswith("value ")
 
 
+def test_files_that_only_the_database_names_are_not_opened(lab):
+    spoil(lab, "UPDATE stored_value SET path = 'http://127.0.0.1:9/value'")
+    found, result = problems(lab)
+    assert found == []
+    assert result.unchecked["in files that [backend] value_store_path does not lead to"] == 1
+    (line,) = problems(lab, root="http://127.0.0.1:9")[0]
+    assert "its file http://127.0.0.1:9/value cannot be read" in line
+
+
 def test_a_database_that_is_broken_as_such_is_told(lab):
     spoil(lab, "PRAGMA writable_schema = ON")
     connection = sqlite3.connect(lab.path)

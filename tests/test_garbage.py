@@ -433,6 +433,24 @@ def test_files_go_with_their_values(stored):
     assert stored.jobs() == {"ident": ["CACHED"]}
 
 
+@pytest.mark.parametrize("path", ["mine.txt", "/etc/none", "git/objects/ab/" + "c" * 38])
+def test_a_database_of_a_stranger_has_no_other_files_removed(stored, path):
+    stored.run(ident("a" * 2000))
+    victim = stored.folder / path
+    if not path.startswith("/"):
+        victim.parent.mkdir(parents=True, exist_ok=True)
+        victim.write_text("mine")
+    connection = sqlite3.connect(stored.path)
+    digest = bytes.fromhex("ab" + "c" * 38)
+    connection.execute("UPDATE stored_value SET path = ?, digest = ?", (path, digest))
+    connection.execute("UPDATE property SET value = 'objects' WHERE name = 'store'")
+    connection.commit()
+    connection.close()
+    collected(stored, Keep())
+    assert stored.query("SELECT count(*) FROM stored_value") == [0]
+    assert path.startswith("/") or victim.read_text() == "mine"
+
+
 def test_files_without_a_row_go_once_they_are_old(stored):
     stored.run(ident("a" * 2000))
     (kept,) = files(stored)

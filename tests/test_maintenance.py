@@ -234,7 +234,12 @@ def test_large_values_come_back_into_the_database(tmp_path, db):
     (tmp_path / path).unlink()
     done = db("downgrade", 2)
     assert "1 value whose file is missing or damaged" in done.err
-    assert db("downgrade", 2, "--force").code == 0
+    done = db("downgrade", 2, "--force")
+    (folder,) = (tmp_path / "store").iterdir()
+    assert done.err == (
+        "lost: 1 value whose file is missing or damaged\n"
+        f"not used any more, and can be removed: {folder}\n"
+    )
     assert lab.query("SELECT count(*) FROM value WHERE length(data) > 2000") == [3]
     lab.run([add("a" * 2000, "b"), add("a" * 3000, "b")])
     assert sorted(lab.jobs()["add"]) == ["CACHED", "DONE"]

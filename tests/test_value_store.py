@@ -12,7 +12,14 @@ import pytest
 from killing import countdown, fork, was_killed
 from support import Lab
 
-from redun_lite import RepositoryWriteError, StoredValueError, Value, ValueTooLarge, task
+from redun_lite import (
+    ConfigError,
+    RepositoryWriteError,
+    StoredValueError,
+    Value,
+    ValueTooLarge,
+    task,
+)
 from redun_lite._check import Checker
 from redun_lite._fs import LocalFileSystem
 from redun_lite._hash import digest
@@ -118,6 +125,13 @@ def test_a_relative_path_starts_at_the_configuration(tmp_path):
     lab.config = type(lab.config)(lab.config.get_config_dict(), tmp_path / "config")
     lab.run(make(LARGE))
     assert (tmp_path / "config" / "values").is_dir()
+
+
+@pytest.mark.parametrize("path", ["", "s4://bucket/values"])
+def test_a_path_that_can_be_none_is_a_clear_line(tmp_path, path):
+    with pytest.raises(ConfigError, match=r"\[backend\] value_store_path: ") as caught:
+        lab_in(tmp_path, value_store_path=path).run(make(LARGE))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_value_that_is_in_the_database_stays_there(tmp_path):
