@@ -20,6 +20,7 @@ from ._errors import StoredValueError
 from ._hash import digest, key_of
 from ._recompute import NotPlain, is_key_of_call, key_of_plain
 from ._safe_load import MAX_SIZE
+from ._tagged import on_nothing
 from ._value_store import StoredFile, fetch, home_of, is_safe_to_show, resolve, verify
 
 if TYPE_CHECKING:
@@ -147,9 +148,7 @@ FROM call_child JOIN call AS parent ON parent.id = call_child.call_id
     JOIN call AS child ON child.id = call_child.child_id
 WHERE parent.task_set_id = ? AND child.task_set_id = ? ORDER BY parent.id
 """
-EXECUTIONS = "SELECT uuid FROM execution"
 TAGS = "SELECT id, entity, key FROM tag ORDER BY id"
-ENTITIES = "SELECT digest FROM {table} WHERE digest IN ({{ids}})"
 COUNTS = "SELECT count(*) FROM {table}"
 
 
@@ -344,37 +343,8 @@ class Checker:
                 yield f"task_set {set_id} ({key.hex()[:12]}): its digest is not that of its tasks"
 
     def _tags(self) -> Iterator[str]:
-        uuids = {uuid for (uuid,) in self._database.iterate(EXECUTIONS)}
-        starts = {uuid[:8] for uuid in uuids}
-        block: list[tuple[int, str, str]] = []
-        for row in self._database.iterate(TAGS):
-            entity = row[1]
-            if len(entity) == 40:
-                block.append(row)
-                if len(block) >= 500:
-                    yield from self._tags_on_nothing(block)
-                    block = []
-            elif not (entity in uuids or (entity[8:9] == "-" and entity[:8] in starts)):
-                yield _on_nothing(row)
-        yield from self._tags_on_nothing(block)
-
-    def _tags_on_nothing(self, block: list[tuple[int, str, str]]) -> Iterator[str]:
-        keys = []
-        for row in block:
-            try:
-                keys.append(bytes.fromhex(row[1]))
-            except ValueError:
-                keys.append(b"")
-        known = {
-            key
-            for table in ("value", "task")
-            for (key,) in self._database.rows_in(ENTITIES.format(table=table), keys)
-        }
-        return (_on_nothing(row) for row, key in zip(block, keys) if key not in known)
-
-
-def _on_nothing(row: tuple[int, str, str]) -> str:
-    return f"tag {row[0]} ({row[2]}): it is on {row[1]}, which is nothing recorded"
+        for tag_id, entity, key in on_nothing(self._database, self._database.iterate(TAGS), True):
+            yield f"tag {tag_id} ({key}): it is on {entity}, which is nothing recorded"
 
 
 def _job(job_id: int) -> str:

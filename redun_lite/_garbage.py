@@ -30,6 +30,7 @@ from ._errors import RedunLiteError
 from ._id_set import IdCounts, IdSet
 from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
+from ._tagged import on_nothing
 from ._timers import now
 from ._value_store import is_own, remove, resolve, store_name
 
@@ -98,7 +99,6 @@ HANDLE_EDGES_DOWN = "SELECT parent_id, child_id FROM handle_edge ORDER BY parent
 HANDLE_EDGES_UP = "SELECT child_id, parent_id FROM handle_edge ORDER BY child_id DESC"
 LAST_JOBS = "SELECT id FROM job WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?"
 ALL_TAGS = "SELECT id, entity FROM tag"
-ENTITIES = "SELECT digest FROM {table} WHERE digest IN ({{ids}})"
 STORED_IN = "SELECT digest, path FROM stored_value WHERE value_id IN ({ids})"
 STORED_DIGESTS = "SELECT digest FROM stored_value WHERE digest IN ({ids})"
 # Ids of executions may be given again.
@@ -578,35 +578,12 @@ class _Collector:
     def _remove_tags(self) -> None:
         """Remove tags of what is not there any more."""
         database = self._database
-        uuids = {row[1] for row in database.rows(EXECUTIONS)}
-        starts = {uuid[:8] for uuid in uuids}
-        block: list[tuple[int, str]] = []
-        dangling: list[int] = []
         with database.snapshot():
-            for tag_id, entity in database.iterate(ALL_TAGS):
-                if _is_digest(entity):
-                    block.append((tag_id, entity))
-                    if len(block) >= _MARKS:
-                        dangling += self._without_record(block)
-                        block = []
-                elif len(entity) == 36:
-                    if entity not in uuids:
-                        dangling.append(tag_id)
-                elif entity[8:9] == "-" and entity[:8] not in starts:
-                    dangling.append(tag_id)
-            dangling += self._without_record(block)
+            rows = on_nothing(database, database.iterate(ALL_TAGS), unknown=False)
+            dangling = [tag_id for tag_id, _ in rows]
         for start in range(0, len(dangling), _BLOCK):
             with self._briefly():
                 self._forget(FORGET_TAGS, dangling[start : start + _BLOCK])
-
-    def _without_record(self, block: list[tuple[int, str]]) -> list[int]:
-        keys = [bytes.fromhex(entity) for _, entity in block]
-        known = {
-            key
-            for table in ("value", "task")
-            for (key,) in self._database.rows_in(ENTITIES.format(table=table), keys)
-        }
-        return [tag_id for (tag_id, _), key in zip(block, keys) if key not in known]
 
     def _blocks(self, table: str, needed: IdSet) -> Iterator[list[int]]:
         """Yield the ids of the rows of a table that are not needed, in blocks, the last first.
@@ -672,10 +649,6 @@ def _has_value(text: str, wanted: Any) -> bool:
 def _job_ids(execution_id: int) -> tuple[int, int]:
     first = execution_id << JOB_NUMBER_BITS
     return first, first + (1 << JOB_NUMBER_BITS) - 1
-
-
-def _is_digest(entity: str) -> bool:
-    return len(entity) == 40 and all(char in "0123456789abcdef" for char in entity)
 
 
 def _is_young(path: str) -> bool:

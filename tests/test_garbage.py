@@ -163,6 +163,25 @@ def test_tags_go_with_what_they_are_on(lab):
     lab.audit()
 
 
+def test_tags_of_calls_and_tasks_go_with_them(lab):
+    for number in (1, 2):
+        lab.run(add(number, number))
+    entities = [
+        key.hex() + outcome.to_bytes(8, "big", signed=True).hex()
+        for key, outcome in lab.query("SELECT key, outcome FROM call")
+    ]
+    entities += [digest.hex() for digest in lab.query("SELECT digest FROM task")]
+    entities += ["0" * 40, "0" * 56, "unknown"]
+    connection = sqlite3.connect(lab.path)
+    connection.executemany(
+        "INSERT INTO tag (entity, key, value) VALUES (?, 'k', '1')", [(e,) for e in entities]
+    )
+    connection.commit()
+    connection.close()
+    collected(lab, Keep(last=1))
+    assert lab.query("SELECT entity FROM tag ORDER BY id") == [*entities[1:3], "unknown"]
+
+
 @task(version="1", retries=1, retry_delay=0)
 def stumble(path):
     note(path, "run")
