@@ -7,7 +7,8 @@ have are equal.
 
 A block of records is one transaction, and each block comes after what it refers to.  So executions
 may go on beside it, and what was written before an interruption is whole as far as it goes; to do
-it again completes it.
+it again completes it.  An execution gets its state when all is there: until then it has one that no
+other repository has, so that whoever compares the two sees that something is missing.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from ._interchange import (
     ValueItem,
     call_id,
 )
+from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
 from ._value_store import open_store
 from ._writer import (
@@ -132,6 +134,7 @@ class Absorber:
         self._task_sets: dict[bytes, int] = {}
         self._types: dict[str, int] = {}
         self._executions: dict[str, int] = {}
+        self._states: list[Any] = []  # Of executions, to be set when all is there.
         self.new: dict[str, int] = {}
 
     def absorb(self, items: Iterable[Item]) -> None:
@@ -142,11 +145,14 @@ class Absorber:
         RepositoryError
             One refers to something that is neither among them nor here.
         """
+        self._states.clear()
         for block in _blocks(items):
             if self._place is not None and type(block[0]) is ValueItem:
                 self._store_large(block, self._place)
             with self._database.transaction():
                 _WRITERS[type(block[0])](self, block)
+        with self._database.transaction():
+            self._database.execute_many(UPDATE_EXECUTION, self._states)
 
     def _count(self, kind: str, number: int) -> None:
         if number:
@@ -329,15 +335,19 @@ class Absorber:
         # By their start, so that the last one here is the latest of them.
         new = sorted((item for item in items if item.uuid not in known), key=lambda i: i.started)
         self._count("execution", len(new))
-        self._database.insert(INSERT_EXECUTION, [tuple(item) for item in new], IGNORE)
-        changes = []
+        rows = [
+            (uuid, argv, started, None, RUNNING, host, pid, 0)
+            for uuid, argv, started, _, _, host, pid, _ in new
+        ]
+        self._database.insert(INSERT_EXECUTION, rows, IGNORE)
+        ids = self._execution_ids(uuids)
+        self._states += [(item.ended, item.status, item.heartbeat, ids[item.uuid]) for item in new]
         for item in items:
             if item.uuid in known:
                 row_id, _, ended, status, heartbeat = known[item.uuid]
                 theirs = (item.ended is not None, item.ended or 0, item.heartbeat, item.status)
                 if theirs > (ended is not None, ended or 0, heartbeat, status):
-                    changes.append((item.ended, item.status, item.heartbeat, row_id))
-        self._database.execute_many(UPDATE_EXECUTION, changes)
+                    self._states.append((item.ended, item.status, item.heartbeat, row_id))
 
     def _write_jobs(self, items: list[JobItem]) -> None:
         executions = self._execution_ids(item.execution for item in items)

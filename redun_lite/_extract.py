@@ -92,9 +92,13 @@ FROM argument JOIN value ON value.id = argument.value_id
 WHERE argument.call_id IN ({ids})
 """
 KNOWN_CALLS = """
-SELECT call.key, call.outcome, call.computed, count(upstream.upstream_id)
-FROM call LEFT JOIN upstream ON upstream.call_id = call.id
-WHERE call.key IN ({ids}) GROUP BY call.id, call.key, call.outcome, call.computed
+SELECT key, outcome, computed, (SELECT count(*) FROM upstream WHERE call_id = call.id),
+    (SELECT count(*) FROM call_child WHERE call_id = call.id)
+FROM call WHERE key IN ({ids})
+"""
+KNOWN_VALUES = """
+SELECT digest, (SELECT count(*) FROM subvalue WHERE parent_id = value.id) FROM value
+WHERE digest IN ({ids})
 """
 EXECUTIONS = """
 SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat, parent_job_id FROM execution
@@ -347,21 +351,24 @@ class Extract:
         new = rows
         if self._peer is not None:
             upstreams = dict(self._database.rows_in(UPSTREAMS.counts, ids))
+            children = dict(self._database.rows_in(CHILDREN.counts, ids))
             keys = [key for _, key, *_ in rows.values()]
             known = {
                 (key, outcome): state
                 for key, outcome, *state in self._peer.rows_in(KNOWN_CALLS, keys)
             }
             new = {i: row for i, row in rows.items() if (row[1], row[2]) not in known}
-            # When a call came out so last, and what its arguments came from, may be news there.
+            # When a call came out so last, and what its arguments came from, may be news there; of
+            # one that it got before an interruption, also the calls below.
             rows = {
                 row_id: row
                 for row_id, row in rows.items()
-                if known.get((row[1], row[2])) != [row[3], upstreams.get(row_id, 0)]
+                if known.get((row[1], row[2]))
+                != [row[3], upstreams.get(row_id, 0), children.get(row_id, 0)]
             }
         self._choose("call", [(call_id(row[1], row[2]), row_id) for row_id, row in rows.items()])
         self._see("call", self._ids_in(UPSTREAMS, list(rows)))
-        self._see("call", self._ids_in(CHILDREN, list(new)))
+        self._see("call", self._ids_in(CHILDREN, list(rows)))
         self._see("task", {row[4] for row in new.values()})
         self._see("task_set", {row[5] for row in new.values()})
         self._see("value", [value for row in new.values() for value in row[6:8] if value])
@@ -376,7 +383,11 @@ class Extract:
         return {row_id: digest for row_id, digest in rows.items() if digest not in known}
 
     def _follow_values(self, ids: list[int]) -> None:
-        new = self._new("value", ids)
+        new = dict(self._database.rows_in(DIGESTS.format(kind="value"), ids))
+        if self._peer is not None:
+            counts = dict(self._database.rows_in(SUBVALUES.counts, ids))
+            known = dict(self._peer.rows_in(KNOWN_VALUES, list(new.values())))
+            new = {i: digest for i, digest in new.items() if known.get(digest) != counts.get(i, 0)}
         self._choose("value", [(digest, row_id) for row_id, digest in new.items()])
         self._see("value", self._ids_in(SUBVALUES, list(new)))
 

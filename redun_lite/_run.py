@@ -123,11 +123,8 @@ class RunCommand(Command):
             args, kwargs = parse_arguments(task, theirs, given)
             config = Config.find(getattr(options, "config", None))
             reporter = _reporter(options, config, line)
-            tags = _tags(task, checkout, options)
-            dirty = None
-            if checkout is not None and not (options.no_tags or options.dryrun):
-                dirty = DirtyCheck(checkout)
-            outcome = _evaluate(task(*args, **kwargs), tags, dirty, config, reporter, options)
+            expr = task(*args, **kwargs)
+            outcome = _evaluate(expr, task, checkout, config, reporter, options)
         if outcome.error is None:
             _print_result(outcome.value)
             return OK
@@ -160,20 +157,23 @@ class _Outcome(NamedTuple):
 
 def _evaluate(
     expr: Any,
-    tags: list[tuple[str, Any]],
-    dirty: DirtyCheck | None,
+    task: Task[Any, Any],
+    checkout: Checkout | None,
     config: Config,
     reporter: SilentReporter,
     options: Namespace,
 ) -> _Outcome:
     with Scheduler(config, reporter=reporter) as scheduler:
+        dirty = None
+        if checkout is not None and not (options.no_tags or options.dryrun):
+            dirty = DirtyCheck(checkout)
         try:
             value = scheduler.run(
                 expr,
                 exec_argv=options.argv,
                 dryrun=options.dryrun,
                 cache=not options.no_cache,
-                tags=tags,
+                tags=_tags(task, checkout, options),
                 context=_context(config, options),
                 execution_id=options.execution_id,
                 options=dict(_pair(text, "--option") for text in options.option),

@@ -15,6 +15,7 @@ from support import Lab
 
 import redun_lite._sync as sync
 from redun_lite import Config, File, Handle, apply_tags, catch, subrun, task
+from redun_lite._absorb import _WRITERS
 from redun_lite._cli import main
 from redun_lite._errors import RepositoryError, UsageError
 from redun_lite._hash import key_of
@@ -439,6 +440,24 @@ def test_push_and_pull_converge(recorded, tmp_path):
     copy_records(theirs, ours)
     assert text_of(ours) == text_of(theirs)
     lab.audit()
+
+
+@pytest.mark.parametrize("kind", _WRITERS, ids=lambda kind: kind.__name__)
+def test_a_push_that_was_interrupted_is_completed_by_the_next(
+    recorded, tmp_path, monkeypatch, kind
+):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    other = SqliteFile(str(tmp_path / "lab.db"))
+    with monkeypatch.context() as patch:
+        patch.setitem(_WRITERS, kind, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            copy_records(recorded, other)
+    copy_records(recorded, other)
+    assert text_of(other) == text_of(recorded)
+    assert copy_records(recorded, other) == {}
+    Lab(tmp_path).audit()
 
 
 def test_one_execution_can_be_pushed_alone(recorded, tmp_path):
