@@ -1,8 +1,8 @@
 """What tags are on: which of them are on something that is recorded.
 
-A tag names a record by the id that people use (`entity`), since it may be added before the record is
-written: an execution by its UUID, a job by the start of that and its number, a task or value by its
-digest, a call by its key and outcome.
+A tag names a record by the id that people use (`entity`), since it may be added before the record
+is written: an execution by its UUID, a job by the start of that and its number, a task or value by
+its digest, a call by its key and outcome.
 """
 
 from __future__ import annotations
