@@ -39,7 +39,7 @@ from ._filters import (
     parse_time,
     split,
 )
-from ._history import FileRow, open_history
+from ._history import FileRow, TaskRow, open_history
 from ._query import Kind, Query, row_id_of
 from ._sqlite import source_at
 from ._timers import now
@@ -279,6 +279,10 @@ class _Log:
     def _lists(self, record: Found | None) -> Iterator[str]:
         options = self._options
         filters = _filters_of(options, record)
+        if isinstance(record, TaskRow) and not filters.task_names:
+            if not record.digest.hex().startswith(str(options.id).lower()):
+                # It was asked for by its name, which all its versions have.
+                filters = replace(filters, related=None, task_names=(record.fullname,))
         file = self._only_file()
         if file is not None:
             self.has_found = True

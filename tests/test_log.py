@@ -228,6 +228,13 @@ def test_a_hash_of_a_task_finds_one_version(log, recorded):
     assert tasks_in(log("--job", "--task-hash", total.hash[:12]).lines) == ["total", "total"]
 
 
+def test_what_has_to_do_with_a_task_is_of_all_versions_by_its_name_and_of_one_by_its_hash(log):
+    executions = {line.split()[0] for line in log("total", "--exec").lines[1:]}
+    assert executions == {"5c1f9a3e", "5c1f9a3f", "6c1f9a40"}
+    executions = {line.split()[0] for line in log(total.hash, "--exec").lines[1:]}
+    assert executions == {"5c1f9a3e", "5c1f9a3f"}
+
+
 def test_filters_alone_list_what_they_are_about(log):
     assert log("--exec-status", "FAILED").lines[1].startswith("5c1f9a3f   FAILED")
     assert log("--exec-tag", "project").lines[0].startswith("EXECUTION")
@@ -285,8 +292,9 @@ def test_on_a_terminal_lists_end_after_a_screenful(log, terminal, tmp_path):
     assert len(lines) == 31
     assert lines[-1] == "… and more: --limit 0 lists them, --count says how many"
     assert len(log("--job", "--repo", uri, "--limit", 0).lines) == 36
-    for _ in range(31):
-        lab.run(total([1]))
+    with lab.scheduler() as scheduler:
+        for _ in range(31):
+            scheduler.run(total([1]))
     assert log("--repo", uri).lines[-1] == "… and 2 more: --limit 0 lists them"
 
 
