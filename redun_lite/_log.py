@@ -279,10 +279,9 @@ class _Log:
     def _lists(self, record: Found | None) -> Iterator[str]:
         options = self._options
         filters = _filters_of(options, record)
-        if isinstance(record, TaskRow) and not filters.task_names:
-            if not record.digest.hex().startswith(str(options.id).lower()):
-                # It was asked for by its name, which all its versions have.
-                filters = replace(filters, related=None, task_names=(record.fullname,))
+        name = _task_name(record, options.id)
+        if name is not None and not filters.task_names:  # All versions of a task have it.
+            filters = replace(filters, related=None, task_names=(name,))
         file = self._only_file()
         if file is not None:
             self.has_found = True
@@ -444,6 +443,13 @@ class _Log:
 
 def _texts(given: Any) -> list[str]:
     return [given] if isinstance(given, str) else list(given or ())
+
+
+def _task_name(record: Found | None, text: str) -> str | None:
+    """Return the name of a task that was asked for by its name, and not by its hash."""
+    if isinstance(record, TaskRow) and not record.digest.hex().startswith(text.lower()):
+        return record.fullname
+    return None
 
 
 def _kind_of(record: Found) -> Kind:
