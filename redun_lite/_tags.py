@@ -155,12 +155,12 @@ def _change(database: Any, action: str, entity: str, key: str, value: str | None
             if value is None
             else database.execute(DELETE_TAG, entity, key, value)
         )
-        shown = one_line(key if value is None else f"{key}={value}")
+        shown = one_line(key) if value is None else _shown(key, value)
         return f"removed {shown}" if removed else f"there was no {shown}"
     if action == "update":
         database.execute(DELETE_OTHERS, entity, key, value)
     added = database.execute(INSERT_TAG, entity, key, value)
-    shown = one_line(f"{key}={value}")
+    shown = _shown(key, value or "null")
     return f"{'set' if action == 'update' else 'added'} {shown}" if added else f"{shown} as before"
 
 
@@ -191,9 +191,7 @@ def _listed(history: History, options: Namespace) -> Iterable[str]:
         )
     if not rows:
         return ["no such tags"]
-    table = [
-        [kind, _short(entity), one_line(f"{key}={value}")] for kind, entity, key, value in rows
-    ]
+    table = [[kind, _short(entity), _shown(key, value)] for kind, entity, key, value in rows]
     lines = format_table([["RECORD", "ID", "TAG"], *table], "<<<")
     return [*lines, f"… these are the latest {format_count(_MOST_TAGS)}"] if is_cut else lines
 
@@ -208,6 +206,12 @@ def _value_of(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _shown(key: str, text: str) -> str:
+    """Return a tag as one line, with the characters that its JSON may have escaped."""
+    value = json.dumps(_value_of(text), ensure_ascii=False)
+    return one_line(f"{key}={value}" if key else value)
 
 
 def _as_json(rows: Iterable[dict[str, Any]]) -> list[str]:
@@ -266,7 +270,7 @@ def _keys(history: History, with_values: bool, as_json: bool) -> list[str]:
             for kind in KINDS
             if kinds.get(kind)
         )
-        rows.append([one_line(key), one_line(value), on] if with_values else [one_line(key), on])
+        rows.append([one_line(key), _shown("", value), on] if with_values else [one_line(key), on])
     lines = format_table(rows, "<" * len(rows[0]))
     left_out = len(counts) - len(shown)
     return [*lines, f"… and {format_count(left_out)} more"] if left_out else lines

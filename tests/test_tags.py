@@ -159,6 +159,12 @@ def test_a_task_is_told_from_a_value_among_those_that_have_a_tag(tag):
     }
 
 
+def test_text_in_other_letters_is_shown_as_it_is(tag):
+    assert tag("add", "-", "place=Zürich")[2] == '-: added place="Zürich"\n'
+    assert 'place="Zürich"' in tag("list", "place")[1]
+    assert '"Zürich"' in tag("list", "--values")[1]
+
+
 def test_add_keeps_other_tags_of_the_key_and_update_replaces_them(tag, here):
     ((uuid,),) = query(here, "SELECT uuid FROM execution")
     assert tag("add", "-", "n=4")[0] == 0
