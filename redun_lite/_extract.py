@@ -35,6 +35,7 @@ from ._interchange import (
     ValueItem,
     call_id,
 )
+from ._safe_load import load_safely
 from ._schema import JOB_NUMBER_BITS
 from ._sqlite import scratch_database
 from ._value_store import home_of, read_value
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 2_048  # Records that are read together.
 _SMALL = 10_000  # Bytes of a value that is read together with others.
+_HANDLE = b"restore_handle"  # Stored handles name it.
 _LIST = 1_000  # References in one record.
 _NUMBERS = (1 << JOB_NUMBER_BITS) - 1
 
@@ -476,6 +478,7 @@ class Extract:
         yield from sorted(self._parts)
         yield from self._tags()
         yield from self._handled()
+        self._follow()  # What the values have brought up.
         yield from self._handle_states()
         yield from starmap(HandleEdgesItem, self._digests("handle_state", PARENTS))
 
@@ -539,7 +542,19 @@ class Extract:
                     ((data,),) = self._database.rows(VALUE_DATA, row_id)
                 if not data:
                     data = read_value(self._database, row_id, home_of(self._database.address))
+                if not self._is_whole and _HANDLE in data:
+                    self._see_handle(data)
                 yield ValueItem(digest, name, path, bytes(data))
+
+    def _see_handle(self, data: bytes) -> None:
+        """Meet the state of a handle that is a value: another execution may have it as its last."""
+        try:
+            _, recorded = load_safely(data).args
+            state = bytes.fromhex(dict(recorded.entries)["hash"])
+        except Exception:  # It only holds that name, or is broken.
+            return
+        found = self._database.rows_in(IDS.format(kind="handle_state"), [state])
+        self._see("handle_state", [row_id for _, row_id in found])
 
     def _calls(self) -> Iterator[Item]:
         for page in self._pages("call"):

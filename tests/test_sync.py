@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import sqlite3
 import sys
 
 import pytest
@@ -213,6 +214,23 @@ def test_an_execution_is_exported_with_all_that_it_needs_and_no_more(tmp_path):
     Lab(tmp_path / "part").audit()
     assert Lab(tmp_path / "part").query("SELECT value FROM tag WHERE key = 'run'") == ["1"]
     assert Lab(tmp_path / "part").query("SELECT count(*) FROM execution, job") == [2]
+
+
+def test_a_handle_comes_with_its_states_though_a_later_execution_had_them_last(tmp_path):
+    for name in ("own", "other"):
+        (tmp_path / name).mkdir()
+    own, other = Lab(tmp_path / "own"), Lab(tmp_path / "other")
+    for _ in range(2):
+        own.run(use(use(Conn("db"))))
+    connection = sqlite3.connect(own.path)
+    with connection:
+        connection.execute("UPDATE handle_state SET execution_id = 2 WHERE valid")
+    connection.close()
+    first = own.query("SELECT uuid FROM execution ORDER BY id")[0]
+    part = list(export_lines(SqliteFile(str(own.path)), [first]))
+    import_lines(part, "x", SqliteFile(str(other.path)))
+    other.run(use(use(Conn("db"))))
+    assert other.jobs() == {"use": ["CACHED", "CACHED"]}
 
 
 def test_a_part_of_an_execution_is_exported_with_the_whole(recorded, exported):
@@ -523,8 +541,6 @@ def test_the_result_of_a_union_does_not_depend_on_its_order(tmp_path_factory):
 
 
 def test_a_repository_of_another_schema_version_is_refused(recorded, tmp_path, monkeypatch):
-    import sqlite3
-
     other = empty(tmp_path)
     copy_records(recorded, other)
     with sqlite3.connect(other.address) as connection:
