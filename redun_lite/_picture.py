@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from . import _layout
 from ._display import one_line
-from ._svg import Svg, fit, number, text_width
+from ._job import DONE
+from ._svg import STATUS_COLOURS, Svg, fit, number, text_width
 
 JOB = "job"
 FILE = "file"
@@ -140,7 +141,9 @@ def to_svg(picture: Picture) -> str:
     notes = [note for note in picture.notes if note]
     foot_width = max((text_width(note, _SMALL_SIZE) for note in notes), default=0.0)
     width = max(placed.layout.width, min(head_width, 900.0), foot_width) + 2 * _MARGIN
-    foot = len(notes) * _FOOT_LINE + 8 if notes else 0.0
+    statuses = _statuses(picture.boxes)
+    lines = len(notes) + bool(statuses)
+    foot = lines * _FOOT_LINE + 8 if lines else 0.0
     height = _MARGIN + _HEAD + placed.layout.height + foot + _MARGIN
     svg = Svg(width, height, f"{picture.title}. {picture.subtitle}", _RULES, _DARK_RULES)
     room = width - 2 * _MARGIN
@@ -150,10 +153,28 @@ def to_svg(picture: Picture) -> str:
     left = _MARGIN + max(0.0, (min(room, 600.0) - placed.layout.width) / 2)
     left = _MARGIN if placed.layout.width < room / 2 else left
     _draw(svg, picture.boxes, picture.arrows, placed, left, _MARGIN + _HEAD)
+    x = _MARGIN
+    for status in statuses:
+        y = height - _MARGIN - len(notes) * _FOOT_LINE
+        svg.status(x + 5, y - 4, status)
+        svg.text(x + _MARK, y, status.lower(), "small faint")
+        x += _MARK + text_width(status.lower(), _SMALL_SIZE) + 14
     for i, note in enumerate(notes):
         y = height - _MARGIN - (len(notes) - 1 - i) * _FOOT_LINE
         svg.text(_MARGIN, y, fit(note, _SMALL_SIZE, room), "small faint")
     return svg.text_of()
+
+
+def _statuses(boxes: list[Box]) -> list[str]:
+    """Return the statuses whose marks are to be told; if all is done, that goes without saying."""
+    found: set[str] = set()
+    waiting = list(boxes)
+    while waiting:
+        box = waiting.pop()
+        found.add(box.status)
+        waiting += box.boxes
+    shown = [status for status in _DOT_COLOURS if status in found]
+    return shown if shown != [DONE] else []
 
 
 def _place(boxes: list[Box], arrows: list[Arrow]) -> _Placed:
@@ -313,14 +334,7 @@ def _head(x: float, y: float, step_x: int, step_y: int) -> str:
 # Text
 
 
-_DOT_COLOURS = {
-    "DONE": ("#2c974b", "#f1faf3"),
-    "CACHED": ("#1f7fa8", "#eff8fc"),
-    "FAILED": ("#cf222e", "#fff0ef"),
-    "RUNNING": ("#b07d00", "#fff9e8"),
-    "CANCELLED": ("#8250df", "#f8f3ff"),
-    "KILLED": ("#a4327f", "#fff0f8"),
-}
+_DOT_COLOURS = {status: colours[:2] for status, colours in STATUS_COLOURS.items()}
 
 
 def _numbered(boxes: list[Box], prefix: str = "n") -> Iterator[tuple[str, Box]]:

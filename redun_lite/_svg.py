@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FONT = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 
-_STATUS_COLOURS = {  # Line and fill on a light page, then on a dark one.
+STATUS_COLOURS = {  # Line and fill on a light page, then on a dark one.
     DONE: ("#2c974b", "#f1faf3", "#3fb950", "#12261b"),
     CACHED: ("#1f7fa8", "#eff8fc", "#56b3d8", "#10242e"),
     FAILED: ("#cf222e", "#fff0ef", "#f85149", "#321416"),
@@ -235,7 +235,7 @@ def _style(rules: Iterable[str], dark_rules: Iterable[str]) -> Iterator[str]:
         f".s-none {{ stroke: {_NEUTRAL[0]}; }}",
         f".box {{ fill: {_NEUTRAL[1]}; stroke-width: 1.2; }}",
     )
-    for status, (line, fill, _, _) in _STATUS_COLOURS.items():
+    for status, (line, fill, _, _) in STATUS_COLOURS.items():
         yield f".s-{status.lower()} {{ stroke: {line}; }}"
         yield f".box.s-{status.lower()} {{ fill: {fill}; }}"
     yield from rules
@@ -245,7 +245,7 @@ def _style(rules: Iterable[str], dark_rules: Iterable[str]) -> Iterator[str]:
     yield ".faint { fill: #9198a1; }"
     yield f".s-none {{ stroke: {_NEUTRAL[2]}; }}"
     yield f".box {{ fill: {_NEUTRAL[3]}; }}"
-    for status, (_, _, line, fill) in _STATUS_COLOURS.items():
+    for status, (_, _, line, fill) in STATUS_COLOURS.items():
         yield f".s-{status.lower()} {{ stroke: {line}; }}"
         yield f".box.s-{status.lower()} {{ fill: {fill}; }}"
     yield from dark_rules
