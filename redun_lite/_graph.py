@@ -694,8 +694,8 @@ def _siblings(
 
     What a job is given was mostly made beside it, else beside one of those around.
     """
-    box: _Jobs | None = user
-    while box is not None and box.above is not None:
+    box = user
+    while box.above is not None:
         around = id(box.above)
         maker = makers.get((around, call_id))
         if maker is None:
@@ -750,6 +750,7 @@ def _short_paths(paths: Iterable[str]) -> dict[str, str]:
     short = {}
     for path in full:
         parts = path.rstrip("/").split("/")
+        end = path
         for count in range(1, len(parts) + 1):
             end = "/".join(parts[-count:])
             if sum(other.rstrip("/").endswith(f"/{end}") for other in full) <= 1:

@@ -55,7 +55,7 @@ def tasks_of(script: str) -> list[TaskText]:
 
 
 def _tasks_in(tree: ast.Module) -> list[TaskText]:
-    decorators = set(_DECORATORS)
+    decorators: set[str] = set(_DECORATORS)
     found: dict[str, TaskText] = {}
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
