@@ -134,9 +134,9 @@ class Writer:
 
     def start_execution(self, row: tuple[Any, ...]) -> int:
         """Insert an execution at once; return its row id."""
-        with self._database.transaction():  # Not within one that collects garbage.
-            is_new = self._database.execute(INSERT_EXECUTION, *row)
-        if not is_new:
+        database = self._database
+        # In a transaction, so not within one that collects garbage.
+        if not database.in_transaction(lambda: database.execute(INSERT_EXECUTION, *row)):
             raise RepositoryError(
                 f"{self.address}: there is an execution {row[0]} already; leave out the id, or "
                 "give one that was not used before"
