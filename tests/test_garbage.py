@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import Lab, note, notes
+from support import note, notes
 
 from redun_lite import Handle, Value, apply_tags, catch, subrun, task
 from redun_lite import _garbage as garbage
 from redun_lite._cli import main
 from redun_lite._garbage import ANY, Keep, collect
 from redun_lite._id_set import IdCounts, IdSet
-from redun_lite._sqlite import SqliteFile
 from redun_lite._timers import now
-from redun_lite._value_store import ValueStore
+from redun_lite._value_store import ValueStore, home_of
 
 redun_namespace = "test_garbage"
 
 
-@pytest.fixture
-def lab(tmp_path):
-    return Lab(tmp_path)
-
-
 def collected(lab, keep, store=None, **options):
-    database = SqliteFile(str(lab.path)).connect()
-    try:
-        return collect(database, keep, store, str(lab.folder), **options)
-    finally:
-        database.close()
+    with closing(lab.source.connect()) as database:
+        return collect(database, keep, store, home_of(database.address), **options)
+
+
+def change(lab, *statements):
+    """Run statements on the database, each with its parameters."""
+    with closing(lab.source.connect()) as database:
+        for sql, *parameters in statements:
+            database.execute(sql, *parameters)
 
 
 def removed(result):
@@ -172,12 +170,8 @@ def test_tags_of_calls_and_tasks_go_with_them(lab):
     ]
     entities += [digest.hex() for digest in lab.query("SELECT digest FROM task")]
     entities += ["0" * 40, "0" * 56, "unknown"]
-    connection = sqlite3.connect(lab.path)
-    connection.executemany(
-        "INSERT INTO tag (entity, key, value) VALUES (?, 'k', '1')", [(e,) for e in entities]
-    )
-    connection.commit()
-    connection.close()
+    insert = "INSERT INTO tag (entity, key, value) VALUES (?, 'k', '1')"
+    change(lab, *((insert, entity) for entity in entities))
     collected(lab, Keep(last=1))
     assert lab.query("SELECT entity FROM tag ORDER BY id") == [*entities[1:3], "unknown"]
 
@@ -268,9 +262,9 @@ def test_with_nothing_kept_nothing_is_left(lab):
 def test_a_dry_run_says_the_same_and_does_nothing(lab):
     for number in range(3):
         lab.run(twice(number))
-    before = lab.path.read_bytes()
+    before = lab.query("SELECT * FROM job"), lab.query("SELECT * FROM value")
     would = collected(lab, Keep(last=1), dry_run=True)
-    assert lab.path.read_bytes() == before
+    assert (lab.query("SELECT * FROM job"), lab.query("SELECT * FROM value")) == before
     assert would == collected(lab, Keep(last=1))
     assert would.bytes > 0
 
@@ -316,10 +310,7 @@ def test_while_an_execution_runs_only_executions_go(lab):
 
 def test_an_execution_that_was_killed_does_not_count_as_running(lab):
     lab.run(twice(1))
-    connection = sqlite3.connect(lab.path)
-    connection.execute("UPDATE execution SET status = 'RUNNING', ended = NULL, pid = 999999999")
-    connection.commit()
-    connection.close()
+    change(lab, ("UPDATE execution SET status = 'RUNNING', ended = NULL, pid = 999999999",))
     assert collected(lab, Keep()).stopped is None
     assert lab.query("SELECT count(*) FROM call") == [0]
 
@@ -343,13 +334,6 @@ def test_an_execution_that_comes_between_keeps_what_it_found(
     """Whenever it comes, it finds a call as a whole or not at all."""
     for number in range(4):
         lab.run(shallow(number))
-    announce = garbage._Collector._announce
-    calls = []
-
-    def interrupted(self):
-        announce(self)
-        calls.append(1)
-
     briefly = garbage._Collector._briefly
     state = {"left": moment}
 
@@ -360,12 +344,11 @@ def test_an_execution_that_comes_between_keeps_what_it_found(
         state["left"] -= state["left"] > 0
         return briefly(self)
 
-    monkeypatch.setattr(garbage._Collector, "_announce", interrupted)
-    monkeypatch.setattr(garbage._Collector, "_briefly", between)
-    collected(lab, Keep(last=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage._Collector, "_briefly", between)
+        collected(lab, Keep(last=1))
     assert state["left"] == -1
     lab.audit()
-    monkeypatch.undo()
     lab.run(shallow(1))
     assert lab.jobs() == {"shallow": ["CACHED"]}
 
@@ -383,10 +366,10 @@ def test_after_an_interruption_the_repository_is_whole(lab, small_blocks, monkey
             raise KeyboardInterrupt
         return briefly(self)
 
-    monkeypatch.setattr(garbage._Collector, "_briefly", between)
-    with pytest.raises(KeyboardInterrupt):
-        collected(lab, Keep(last=1))
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage._Collector, "_briefly", between)
+        with pytest.raises(KeyboardInterrupt):
+            collected(lab, Keep(last=1))
     without_tags(lab)
     lab.audit()
     collected(lab, Keep(last=1))
@@ -397,10 +380,7 @@ def test_after_an_interruption_the_repository_is_whole(lab, small_blocks, monkey
 
 def without_tags(lab):
     """Tags go last: until then some may be on nothing, which nobody meets."""
-    connection = sqlite3.connect(lab.path)
-    connection.execute("DELETE FROM tag")
-    connection.commit()
-    connection.close()
+    change(lab, ("DELETE FROM tag",))
 
 
 def test_a_scheduler_that_lives_on_forgets_the_ids_of_rows_that_are_gone(lab):
@@ -430,9 +410,8 @@ def test_an_id_of_an_execution_that_is_given_again_owns_no_states(lab):
 
 
 @pytest.fixture
-def stored(tmp_path):
-    lab = Lab(tmp_path)
-    backend = {"db_uri": f"sqlite:///{lab.path}", "value_store_path": str(tmp_path / "store")}
+def stored(lab):
+    backend = {"db_uri": lab.uri, "value_store_path": str(lab.folder / "store")}
     lab.config = type(lab.config)({"backend": backend})
     return lab
 
@@ -459,12 +438,12 @@ def test_a_database_of_a_stranger_has_no_other_files_removed(stored, path):
     if not path.startswith("/"):
         victim.parent.mkdir(parents=True, exist_ok=True)
         victim.write_text("mine")
-    connection = sqlite3.connect(stored.path)
     digest = bytes.fromhex("ab" + "c" * 38)
-    connection.execute("UPDATE stored_value SET path = ?, digest = ?", (path, digest))
-    connection.execute("UPDATE property SET value = 'objects' WHERE name = 'store'")
-    connection.commit()
-    connection.close()
+    change(
+        stored,
+        ("UPDATE stored_value SET path = ?, digest = ?", path, digest),
+        ("UPDATE property SET value = 'objects' WHERE name = 'store'",),
+    )
     collected(stored, Keep())
     assert stored.query("SELECT count(*) FROM stored_value") == [0]
     assert path.startswith("/") or victim.read_text() == "mine"
@@ -492,7 +471,7 @@ def test_files_without_a_row_go_once_they_are_old(stored):
 def gc(lab, capsys):
     def run(*words):
         capsys.readouterr()
-        code = main(["db", "gc", *map(str, words), "--repo", str(lab.path)])
+        code = main(["db", "gc", *map(str, words), "--repo", lab.uri])
         return code, *capsys.readouterr()
 
     return run

@@ -8,4 +8,5 @@ from __future__ import annotations
 from test_cache import *  # noqa: F403
 from test_database import *  # noqa: F403
 from test_db import *  # noqa: F403
+from test_garbage import *  # noqa: F403
 from test_handle import *  # noqa: F403
