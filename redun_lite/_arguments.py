@@ -28,7 +28,7 @@ from ._hints import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ._task import Task
 
@@ -70,10 +70,14 @@ class TaskArgument(NamedTuple):
 
 def task_arguments(task: Task[Any, Any]) -> list[TaskArgument]:
     """Return the arguments of a task, in the order of its signature."""
-    hints = resolve_hints(inspect.unwrap(task.func))
+    return _arguments_of(task.func, task.signature)
+
+
+def _arguments_of(function: Callable[..., Any], signature: inspect.Signature) -> list[TaskArgument]:
+    hints = resolve_hints(inspect.unwrap(function))
     return [
         TaskArgument(p.name, hints.get(p.name, NO_HINT), p.kind, p.default)
-        for p in task.signature.parameters.values()
+        for p in signature.parameters.values()
     ]
 
 
@@ -112,10 +116,38 @@ def parse_arguments(
     >>> parse_arguments(align, "--reads a.fq b.fq --threads 4 --verbose".split())
     ((['a.fq', 'b.fq'], 4, True), {})
     """
-    where = f"task {task.fullname}"
-    arguments = task_arguments(task)
+    return _parse(f"task {task.fullname}", task.signature, task_arguments(task), tokens, given)
+
+
+def parse_words(
+    where: str,
+    function: Callable[..., Any],
+    tokens: Sequence[str],
+    given: tuple[tuple[Any, ...], dict[str, Any]] = ((), {}),
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Return the arguments to call a function with: those that are given, and those of the words.
+
+    Parameters
+    ----------
+    where
+        What messages call the function.
+    tokens, given
+        As in `parse_arguments`; what is given by position is no argument of the command line.
+    """
+    signature = inspect.signature(function)
+    arguments = _arguments_of(function, signature)[len(given[0]) :]
+    return _parse(where, signature, arguments, tokens, given)
+
+
+def _parse(
+    where: str,
+    signature: inspect.Signature,
+    arguments: list[TaskArgument],
+    tokens: Sequence[str],
+    given: tuple[tuple[Any, ...], dict[str, Any]],
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     try:
-        bound = task.signature.bind_partial(*given[0], **given[1])
+        bound = signature.bind_partial(*given[0], **given[1])
     except TypeError as error:
         raise ArgumentError(f"{where}: the arguments given as input do not fit: {error}") from None
     for argument, name, texts, flag in _grouped(where, arguments, tokens):

@@ -88,10 +88,12 @@ def _dispatch(words: list[str]) -> int:
     from argparse import REMAINDER
 
     from ._command import find_command, make_parser
+    from ._errors import UsageError
 
     parser = make_parser("", "Workflows as lazy expressions, cached and recorded.", add_help=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-V", "--version", action="store_true")
+    parser.add_argument("--setup", action="append", default=[])
     parser.add_argument("command", nargs="?", default="help")
     parser.add_argument("words", nargs=REMAINDER)
     options = parser.parse_args(words)
@@ -100,4 +102,6 @@ def _dispatch(words: list[str]) -> int:
         return main(["--version"])
     if options.help:
         options.command, options.words = "help", []
+    if options.setup and options.command != "run":
+        raise UsageError(f"--setup {options.setup[0]}: it is for `run`, which makes a scheduler")
     return find_command(options.command).execute(options.words, options)

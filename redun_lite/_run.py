@@ -22,7 +22,7 @@ from ._origin import DirtyCheck, find_checkout, folder_of_workflow
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import ORIGIN, format_traceback
 from ._rerun import Recorded, find_recorded, load_arguments, rerun_words
-from ._scheduler import Scheduler
+from ._setup import make_scheduler
 from ._version import VERSION
 from ._workflow import find_task, load_workflow
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ._job import Job
     from ._origin import Checkout
+    from ._scheduler import Scheduler
     from ._task import Task
 
 _MAX_SHOWN = 50  # Calls that a dry run lists.
@@ -59,6 +60,7 @@ _OPTIONS = (
     _Option(("--execution-id",), "a UUID for the execution", "UUID"),
     _Option(("--rerun",), "run again what an execution or a job has run", "ID"),
     _Option(("--input", "-i"), "a pickle of (args, kwargs) that you trust", "FILE"),
+    _Option(("--setup",), "an argument of [scheduler] setup_scheduler", "NAME=VALUE", True),
     _Option(("--pdb",), "start the debugger where a task fails"),
     _Option(("--quiet", "-q"), "show no progress"),
 )
@@ -163,7 +165,8 @@ def _evaluate(
     reporter: SilentReporter,
     options: Namespace,
 ) -> _Outcome:
-    with Scheduler(config, reporter=reporter) as scheduler:
+    with make_scheduler(config, options.setup) as scheduler:
+        scheduler.reporter = reporter
         dirty = None
         if checkout is not None and not (options.no_tags or options.dryrun):
             dirty = DirtyCheck(checkout)

@@ -58,7 +58,7 @@ def load_workflow(script: str) -> ModuleType:
     except UsageError:
         raise
     except (Exception, SystemExit) as error:
-        raise ImportFailed(f"cannot import {script}", _user_traceback(error)) from None
+        raise ImportFailed(f"cannot import {script}", user_traceback(error)) from None
 
 
 def _is_path(script: str) -> bool:
@@ -147,7 +147,7 @@ def put_on_path(folder: str) -> None:
     sys.path.insert(0, folder)
 
 
-def _user_traceback(error: BaseException) -> str:
+def user_traceback(error: BaseException) -> str:
     """Return the traceback of an import, without our frames and those of the import system."""
     frames = error.__traceback__
     while frames is not None and not _is_users(frames.tb_frame.f_code.co_filename):
