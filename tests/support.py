@@ -46,9 +46,15 @@ class Lab:
     Nothing but the database is carried from one run to the next, as if each were a process.
     """
 
-    def __init__(self, folder: Path, uri: str | None = None, **sections: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        uri: str | None = None,
+        path: Path | None = None,
+        **sections: dict[str, Any],
+    ) -> None:
         self.folder = folder
-        self.path = folder / "lab.db"
+        self.path = path or folder / "lab.db"
         self.uri = uri or f"sqlite:///{self.path}"
         backend = {"db_uri": self.uri, **sections.pop("backend", {})}
         self.config = Config({"backend": backend, **sections})

@@ -136,8 +136,7 @@ class Project:
         self.config_dir.mkdir(parents=True)
         (self.config_dir / "redun_lite.ini").write_text("[limits]\ndesk = 1\n")
         (folder / f"{module}.py").write_text(REMOTE.replace('"LOG"', repr(str(folder / "log"))))
-        self.lab = Lab(folder)
-        self.lab.path = self.config_dir / "redun_lite.db"
+        self.lab = Lab(folder, path=self.config_dir / "redun_lite.db")
 
     def entry(self, task_name: str = "scale", **changed: str) -> dict[str, str]:
         """Return the options of a section for one of its tasks."""

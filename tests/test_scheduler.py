@@ -227,9 +227,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def statuses_in(config_dir):
-    lab = Lab(config_dir)
-    lab.path = config_dir / "redun_lite.db"
-    return lab.jobs()
+    return Lab(config_dir, path=config_dir / "redun_lite.db").jobs()
 
 
 def test_run_keeps_its_results_where_the_command_line_does(folder):

@@ -985,9 +985,7 @@ def start_held(tmp_path):
 
 
 def held_lab(folder):
-    lab = Lab(folder)
-    lab.path = folder / ".redun_lite" / "redun_lite.db"
-    return lab
+    return Lab(folder, path=folder / ".redun_lite" / "redun_lite.db")
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

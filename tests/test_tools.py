@@ -450,8 +450,7 @@ def test_to_quit_the_debugger_ends_the_run_as_ctrl_c_does(tmp_path, commands):
     done = debug(tmp_path, commands)
     assert done.returncode == 130, done.stderr
     assert done.stdout.count("(Pdb)") == 1
-    lab = Lab(tmp_path)
-    lab.path = tmp_path / ".redun_lite" / "redun_lite.db"
+    lab = Lab(tmp_path, path=tmp_path / ".redun_lite" / "redun_lite.db")
     assert lab.statuses() == ["CANCELLED"]
     lab.audit()
 
