@@ -103,10 +103,11 @@ def record(connection: sqlite3.Connection, results: list[tuple[int, int, int]]) 
 
 def run_floor(jobs: int, database: Path) -> dict[str, Any]:
     """Run and record a number of jobs; return what `_workflows.run_workflow` does."""
-    path = str(database)
-    _sqlite.create(path)
-    connection = _sqlite.connect(path)
-    _sqlite.migrate(connection, path)
+    source = _sqlite.SqliteFile(str(database))
+    source.create()
+    opened = source.connect()
+    source.migrate(opened)
+    connection = opened.connection
     inbox: Queue[Any] = Queue()
     outbox: Queue[Any] = Queue()
     worker = threading.Thread(target=work, args=(inbox, outbox))

@@ -112,8 +112,10 @@ WORKFLOWS = {
 """The expression of each workflow, and the right answer, for a size."""
 
 
-def run_workflow(name: str, size: int, database: Path, workers: int) -> dict[str, Any]:
-    """Run a workflow on a database, which is made if it does not exist.
+def run_workflow(
+    name: str, size: int, database: Path, workers: int, uri: str | None = None
+) -> dict[str, Any]:
+    """Run a workflow on a database, which is made if it does not exist; or on one on a server.
 
     Returns
     -------
@@ -123,6 +125,8 @@ def run_workflow(name: str, size: int, database: Path, workers: int) -> dict[str
     """
     make_expr, answer = WORKFLOWS[name]
     sections: dict[str, dict[str, Any]] = {"backend": {"db_uri": f"sqlite:///{database}"}}
+    if uri is not None:
+        sections["backend"] = {"db_uri": uri, "automigrate": True}
     if EXECUTOR == "process":
         executor = {"type": "local", "mode": "process", "max_workers": workers}
         sections["executors.process"] = executor
@@ -151,8 +155,10 @@ def main() -> None:
     parser.add_argument("size", type=int)
     parser.add_argument("database", type=Path)
     parser.add_argument("--workers", type=int, default=2, help="processes of that executor")
+    parser.add_argument("--db-uri", help="a database on a server, in place of the file")
     args = parser.parse_args()
-    print(json.dumps(run_workflow(args.workflow, args.size, args.database, args.workers)))
+    found = run_workflow(args.workflow, args.size, args.database, args.workers, args.db_uri)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

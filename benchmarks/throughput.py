@@ -13,6 +13,9 @@ how many times as many jobs per second redun_lite runs.  A round measures each o
 after the other, so what else the machine does meanwhile falls on all.
 
 Rates, ratios and sizes are medians over `--repeat` rounds, and "least" is the shortest time of all.
+With `--db-uri`, redun_lite records in a database on a server, which must hold nothing yet.  Then
+there is one round, and database bytes are not known.
+
 CPU time (all threads) and memory are those of the engine's process; database bytes are what the run
 added.
 """
@@ -21,11 +24,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from _measuring import (
+    ROOT,
     count_rows,
     database_size,
     environment_line,
@@ -88,10 +94,11 @@ def measure_engine(
     database = folder / f"{engine}.db"
     size = 0
     samples = []
+    uri = ("--db-uri", args.db_uri) if args.db_uri and engine == LITE else ()
     for phase in (COLD, REPLAY):
         found = measure(
             "_workflows.py",
-            *("fan_out", jobs, database, "--workers", args.workers),
+            *("fan_out", jobs, database, "--workers", args.workers, *uri),
             **({"python": python} if python else {}),
             environment={"BENCHMARK_ENGINE": engine, "BENCHMARK_EXECUTOR": args.executor},
         )
@@ -139,7 +146,8 @@ def measure_round(args: argparse.Namespace) -> list[Sample]:
         folder = Path(name)
         samples = measure_floor(args, folder)
         samples += measure_engine(LITE, None, args.jobs, args, folder)
-        check_floor(folder, args.jobs)
+        if not args.db_uri:
+            check_floor(folder, args.jobs)
         if args.redun:
             samples += measure_engine(REDUN, args.redun, args.redun_jobs, args, folder)
     return samples
@@ -205,6 +213,17 @@ def show(lines: list[Summary], args: argparse.Namespace) -> str:
     return format_table(head, rows)
 
 
+def is_empty(uri: str) -> bool:
+    """Say whether a database on a server has no tables of a repository."""
+    sys.path.insert(0, str(ROOT))
+    from redun_lite import Config
+    from redun_lite._plugins import database_source
+
+    source = database_source(Config({"backend": {"db_uri": uri}}))
+    with closing(source.connect()) as database:
+        return source.version(database) == 0
+
+
 def main() -> None:
     """Measure, and print what came out."""
     parser = argparse.ArgumentParser(
@@ -216,12 +235,21 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=positive, default=2, help="of the process executor (default %(default)s)"
     )
+    parser.add_argument(
+        "--db-uri",
+        metavar="URI",
+        help="an empty database on a server, for redun_lite in place of SQLite",
+    )
     parser.add_argument("--redun", metavar="PYTHON", help="an interpreter that has redun")
     parser.add_argument(
         "--redun-jobs", type=positive, default=2_000, help="calls for redun (default %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
+    if args.db_uri:
+        args.repeat = 1
+        if not is_empty(args.db_uri):
+            parser.error(f"--db-uri: {args.db_uri} is not empty")
 
     samples = []
     for _ in range(args.repeat):
