@@ -44,21 +44,26 @@ class Database(Protocol):
 
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         """Return all rows that a query finds."""
+        ...
 
     def iterate(self, sql: str, *parameters: Any) -> Iterator[Any]:
         """Yield the rows that a query finds, however many, without keeping them."""
+        ...
 
     def rows_in(self, sql: str, ids: Sequence[Any], *parameters: Any) -> Iterator[Any]:
         """Yield what a query with `IN ({ids})` finds for any number of ids.
 
         Marks of other parameters come before the ids.
         """
+        ...
 
     def execute(self, sql: str, *parameters: Any) -> int:
         """Run a statement, and return how many rows it changed."""
+        ...
 
     def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
         """Run a statement once for each row of parameters."""
+        ...
 
     def insert(self, sql: str, rows: Rows, conflict: str = "") -> None:
         """Insert many rows.
@@ -70,6 +75,7 @@ class Database(Protocol):
         conflict
             An `ON CONFLICT` clause.
         """
+        ...
 
     def insert_new(
         self, sql: str, unique: str, select: str, rows: Rows
@@ -89,9 +95,11 @@ class Database(Protocol):
         select
             A query for identities and ids, `IN ({ids})` by the second column of the rows.
         """
+        ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """Return a context in which all is written or nothing, and by nobody else meanwhile."""
+        ...
 
     def in_transaction(self, work: Callable[[], T]) -> T:
         """Do some work in a transaction, and return what it returns.
@@ -99,12 +107,15 @@ class Database(Protocol):
         It may be called again, after all that it wrote was taken back: where a connection can be
         lost, work that must not fail for that is done by this.
         """
+        ...
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Return a context in which all is read as of one moment."""
+        ...
 
     def close(self) -> None:
         """Close the connection."""
+        ...
 
 
 @runtime_checkable
@@ -113,15 +124,19 @@ class Upkeep(Database, Protocol):
 
     def table_sizes(self) -> dict[str, int]:
         """Return about how many bytes each table takes, with its indexes; {} if nobody knows."""
+        ...
 
     def problems(self) -> Iterator[str]:
         """Yield what is broken in the database as such, whatever is in it."""
+        ...
 
     def vacuum(self) -> None:
         """Write the database anew, without the space that nothing takes any more."""
+        ...
 
     def backup(self, path: str) -> None:
         """Write a copy to a file that is not there yet, while others may go on writing."""
+        ...
 
 
 class Source(Protocol):
@@ -140,12 +155,15 @@ class Source(Protocol):
 
     def exists(self) -> bool:
         """Say whether there is a database to read."""
+        ...
 
     def create(self) -> None:
         """Make the database if it does not exist, without tables."""
+        ...
 
     def connect(self, read_only: bool = False) -> Database:
         """Open the database, as it is."""
+        ...
 
     def migrate(self, database: Database, target: int | None = None) -> None:
         """Bring its tables to the present version, or to the one asked for, which may be lower.
@@ -155,6 +173,7 @@ class Source(Protocol):
         RepositoryError
             That cannot be, or is not to be done without being asked for.
         """
+        ...
 
     def version(self, database: Database) -> int:
         """Return the version of its tables, 0 if there are none.
@@ -164,6 +183,7 @@ class Source(Protocol):
         NotARepository, NewerRepository
             Another program made it, or a newer version of this one.
         """
+        ...
 
 
 def blocks_of(ids: Sequence[Any]) -> Iterator[list[Any]]:
