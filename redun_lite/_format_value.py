@@ -35,6 +35,7 @@ _MAX_LINE = 500  # Characters of an error's line.
 _MAX_BITS = 10_000  # Writing out longer integers takes time that grows with their square.
 _MAX_ELEMENTS = 30  # Lines that a value may take.
 _MAX_SORTED = 2_000  # Characters of the elements of a set.
+_MAX_SORTED_DEPTH = _MAX_DEPTH - 1  # Levels left, up to which any elements are sorted.
 
 
 def format_value(value: Any, limit: int = VALUE_LENGTH) -> str:
@@ -241,14 +242,22 @@ def _set_elements(name: str, values: Iterable[Any], depth: int) -> Elements:
     texts: list[str] = []
     room = _MAX_SORTED >> (_MAX_DEPTH - depth)
     for value in waiting:
+        if depth < _MAX_SORTED_DEPTH and type(value) not in _ATOMS:
+            waiting = chain([value], waiting)  # Sets of sets of sets would take their product.
+            break
         texts.append(_join(_pieces(value, depth - 1), room))
         room -= len(texts[-1])
-        if room < 0:  # Sets in sets in sets would take the product of their lengths.
+        if room < 0:
             break
-    if not texts:
-        return f"{name}(", iter(()), ")"
+    first = [[text] for text in sorted(texts)]
+    rest = _each(waiting, depth)
+    if not first:
+        start = next(rest, None)
+        if start is None:
+            return f"{name}(", iter(()), ")"
+        rest = chain([start], rest)
     opening, closing = ("{", "}") if name == "set" else (f"{name}({{", "})")
-    return opening, chain(([text] for text in sorted(texts)), _each(waiting, depth)), closing
+    return opening, chain(first, rest), closing
 
 
 def _composite_elements(value: Composite, depth: int) -> Elements:

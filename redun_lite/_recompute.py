@@ -79,6 +79,24 @@ def _rebuilt(value: Any, known: dict[int, Any], depth: int) -> Any:
 _OPEN = object()
 
 
+def _hashable(value: Any) -> Any:
+    """Return a value that is about to be hashed, if that does not take long.
+
+    A tuple has its parts hashed each time, and tuples that share parts, ten of ten of ten, have
+    more of them than can ever be hashed.
+    """
+    left = _MOST_HASHED
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, (tuple, frozenset)):
+            left -= 1 + len(part)
+            if left < 0:
+                raise NotPlain
+            waiting.extend(part)
+    return value
+
+
 def _collection(value: Composite, known: dict[int, Any], depth: int) -> Any:
     def part(item: Any) -> Any:
         return _rebuilt(item, known, depth + 1)
@@ -87,11 +105,11 @@ def _collection(value: Composite, known: dict[int, Any], depth: int) -> Any:
         raise NotPlain
     try:
         if value.name == DICT:
-            return {part(key): part(item) for key, item in value.entries}
+            return {_hashable(part(key)): part(item) for key, item in value.entries}
         if value.name == SET:
-            return {part(item) for item in value.elements}
+            return {_hashable(part(item)) for item in value.elements}
         if value.name == FROZENSET:
-            return frozenset(part(item) for item in value.elements)
+            return frozenset(_hashable(part(item)) for item in value.elements)
     except TypeError:  # What cannot be hashed was never in one.
         pass
     raise NotPlain

@@ -223,7 +223,8 @@ class Records:
         if isinstance(record, ExecutionRow):
             command = one_line(" ".join(record.argv))
             when = format_time(record.started)
-            return f"Execution {record.uuid[:8]} {record.status} {when} {command[:_LINE]}"
+            uuid = one_line(record.uuid[:8])
+            return f"Execution {uuid} {record.status} {when} {command[:_LINE]}"
         if isinstance(record, JobRow):
             job_id = self.history.job_id(record)
             return f"Job {job_id} {record.status} {one_line(record.task_name)}"
