@@ -48,6 +48,7 @@ from ._display import (
 from ._errors import UsageError
 from ._format_value import format_stored, format_value
 from ._history import open_history
+from ._why import is_same_place
 from ._why_command import code_json, difference_json, listed, paint_diff, value_json
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ._history import ExecutionRow, History, JobRow, ValueRow
+    from ._safe_load import Composite
     from ._why import CodeChange
 
 _WIDTH = 120  # Columns for values, where the output is no terminal.
@@ -223,6 +225,9 @@ class DiffText:
             yield self._change(label, self._stored(change.before), self._stored(change.after))
             return
         for part in change.parts[:_MAX_PARTS]:
+            if is_same_place(part):
+                yield self._file(label + one_line(part.path), part.after, part.before)
+                continue
             before, after = (
                 "none" if side is ABSENT else format_value(side, self._width // 2)
                 for side in (part.before, part.after)
@@ -230,6 +235,15 @@ class DiffText:
             yield self._change(label + one_line(part.path), before, after)
         if len(change.parts) > _MAX_PARTS:
             yield "    … and more"
+
+    def _file(self, label: str, after: Composite, before: Composite) -> str:
+        """Return the line on a file that is in another state: the end of its path tells most."""
+        hashes = [one_line(file.text("hash")[:8]) for file in (before, after)]
+        place = one_line(after.text("path") or after.text("pattern"))
+        room = max(self._width - len(label) - 30, 20)
+        if len(place) > room:
+            place = "…" + place[1 - room :]
+        return f"    {label}  {place}  {hashes[0]} → {hashes[1]}"
 
     def _change(self, label: str, before: str, after: str) -> str:
         line = f"    {label}  {before} → {after}"

@@ -598,7 +598,7 @@ class _Search:
         if not change.arguments:
             return Step(name, job, NEW), None
         argument = change.arguments[0]
-        if argument.parts and all(map(_is_same_place, argument.parts)):
+        if argument.parts and all(map(is_same_place, argument.parts)):
             places = tuple(state.place for state in argument.files)
             return Step(name, job, ARGUMENT, argument.name, "files", places), None
         if job is None:
@@ -720,7 +720,7 @@ class _Pair(NamedTuple):
     after_job: JobRow | None
 
 
-def _is_same_place(part: Difference) -> bool:
+def is_same_place(part: Difference) -> bool:
     """Say whether two parts are the same file in two states."""
     if not (is_external(part.before) and is_external(part.after)):
         return False

@@ -70,7 +70,7 @@ def changes(lab):
             else:
                 pair = find_executions(history, ids)
             found = compare_executions(history, *pair)
-            changes.text = "\n".join(DiffText(history, PLAIN, 100).lines(found))
+            changes.text = "\n".join(DiffText(history, PLAIN, 300).lines(found))
             changes.json = json.loads(json.dumps(changes_json(history, found)))
         return found
 
@@ -162,7 +162,7 @@ def test_files_that_changed_are_listed(lab, changes, tmp_path):
     assert (file.kind, file.place) == ("File", str(path))
     assert None not in (file.before, file.after)
     assert file.before != file.after
-    assert "changed  " in changes.text
+    assert f"argument file  {path}  {file.before[:8]} → {file.after[:8]}" in changes.text
 
 
 def test_files_that_only_one_execution_has_are_new_or_gone(lab, changes, tmp_path):
