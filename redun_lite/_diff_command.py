@@ -279,7 +279,7 @@ class DiffText:
         )
         if not found:
             return
-        rows = [["RAN", "BEFORE", "", "AFTER", ""]]
+        rows = [["RAN", "BEFORE", "EACH", "AFTER", "EACH"]]
         for name, spent in found[:_MAX_TASKS]:
             rows.append(
                 [
@@ -307,7 +307,7 @@ def _took(execution: ExecutionRow) -> str:
 
 
 def _ran(jobs: int, seconds: float) -> list[str]:
-    return [format_count(jobs), format_duration(seconds)] if jobs else ["0", ""]
+    return [format_count(jobs), format_duration(seconds / jobs)] if jobs else ["0", ""]
 
 
 def _what(change: CodeChange) -> str:

@@ -578,13 +578,17 @@ class _Search:
             seen.add((pair.before.id, pair.after.id))
             if steps:
                 change = self._compare(pair.before, pair.after)
-            step, following = self._step(pair, change)
+            step, following = self._step(pair, change, steps[-1].argument if steps else "")
             steps.append(step)
         is_told = len(steps) == 1 and steps[0].source != "command line"
         return [] if is_told else steps
 
-    def _step(self, pair: _Pair, change: Change) -> tuple[Step, _Pair | None]:
-        """Return what made a call another one, and the pair of calls that this leads to."""
+    def _step(self, pair: _Pair, change: Change, name_below: str) -> tuple[Step, _Pair | None]:
+        """Return what made a call another one, and the pair of calls that this leads to.
+
+        Of several arguments, the one that is called as that of the job below is most likely what
+        that was given.
+        """
         name = pair.after.task_name
         job = pair.after_job or self._job_of(pair.after)
         if change.code is not None:
@@ -597,7 +601,7 @@ class _Search:
                 return Step(name, job, ARGUMENT, argument.name, "result"), upstream
         if not change.arguments:
             return Step(name, job, NEW), None
-        argument = change.arguments[0]
+        argument = next((a for a in change.arguments if a.name == name_below), change.arguments[0])
         if argument.parts and all(map(is_same_place, argument.parts)):
             places = tuple(state.place for state in argument.files)
             return Step(name, job, ARGUMENT, argument.name, "files", places), None

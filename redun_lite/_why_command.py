@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 _WIDTH = 120  # Columns for values, where the output is no terminal.
 _MAX_DIFF = 60  # Lines of a diff of two sources.
 _MAX_FILES = 10
+_MAX_PARTS = 4  # Differences of one argument.
 
 
 class WhyCommand(Command):
@@ -246,12 +247,12 @@ class WhyText:
                 digest = self._palette.paint(value.digest.hex()[:8], "faint")
                 yield f"  {word:<6}  {self._stored(value)}  {digest}"
             return
-        for part in parts:
+        for part in parts[:_MAX_PARTS]:
             if part.path:
                 yield f"  {one_line(change.name)}{one_line(part.path)}"
             yield f"  before  {self._part(part.before)}"
             yield f"  now     {self._part(part.after)}"
-        if len(change.parts) > MOST:
+        if len(change.parts) > _MAX_PARTS:
             yield "  … and more"
         for state in change.files[:_MAX_FILES]:
             if state.state not in (AS_RECORDED, UNKNOWN):

@@ -349,6 +349,27 @@ def test_a_changed_file_is_where_a_change_began(lab, why, tmp_path):
     assert found.steps[-1].places == (str(path),)
 
 
+def test_of_several_arguments_of_a_caller_the_one_of_the_same_name_is_followed(lab, why):
+    @task(namespace="test_why", name="caller", version="1")
+    def caller(first, sample):
+        return pair(sample)
+
+    for number in "12":
+        lab.run(caller(f"f{number}", f"s{number}"), exec_argv=["run", "flow.py", "caller"])
+    assert way(why("pair")) == [
+        ("pair", "argument", "sample", "parent"),
+        ("caller", "argument", "sample", "command line"),
+    ]
+
+
+def test_of_many_differences_of_an_argument_some_are_shown(lab, why):
+    lab.run(double(list(range(50))))
+    lab.run(double(list(range(1, 100, 2))))
+    why("double")
+    assert why.text.count("before  ") == 4
+    assert "… and more" in why.text
+
+
 # Caching off
 
 
