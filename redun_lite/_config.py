@@ -351,7 +351,10 @@ class Config:
         written = section.written()
         if "config_dir" in written:
             return Config.from_dir(self.path(written["config_dir"]))
-        return Config({"backend": written}, self.config_dir)
+        if "db_uri" not in written and "db_aws_secret_name" not in written:
+            raise section.error("expected db_uri, or the config_dir whose repository it is")
+        # The section itself, which knows its file and lines.
+        return Config({"backend": section}, self.config_dir)
 
     def context(self) -> dict[str, Any]:
         """Return what the options `context` and `context_file` say, merged.

@@ -520,3 +520,21 @@ def test_another_repository_is_named_by_its_section_its_uri_or_its_path(tmp_path
     assert config.repository("some/where").db_path() == str(tmp_path / "some/where")
     with pytest.raises(UsageError, match="no repository 'tema': did you mean team"):
         config.repository("tema")
+
+
+@pytest.mark.parametrize(
+    ("lines", "line", "message"),
+    [
+        ("db_uri = sqlite:///a.db\ndb_retris = 3", 4, " db_retris: unknown option; did you mean"),
+        ("db_uri = sqlite:///a.db\ndb_retries = many", 4, " db_retries: expected a whole number"),
+        ("db_uri = postgresql://me@host/jobs", 3, " db_uri: expected no user name or password"),
+        ("db_retries = 3", 2, ": expected db_uri, or the config_dir whose repository it is"),
+    ],
+)
+def test_a_mistake_in_another_repository_is_named_with_its_line(tmp_path, lines, line, message):
+    file = tmp_path / "redun_lite.ini"
+    file.write_text(f"\n[repos.team]\n{lines}\n")
+    config = Config.from_file(file)
+    with pytest.raises(ConfigError) as caught:
+        config.repository("team")
+    assert str(caught.value).startswith(f"{file}:{line}: [repos.team]{message}")
