@@ -556,8 +556,11 @@ def restore_member(cls: Any, name: str, *value: Any) -> Any:
         None has that name, or it has another value.
     """
     member = cls.__members__.get(name)
-    is_same = member is not None and member._name_ == name
-    if not is_same or (value and key_of(value[0]) != key_of(member._value_)):
+    if (
+        member is None
+        or member._name_ != name
+        or (value and key_of(value[0]) != key_of(member._value_))
+    ):
         raise pickle.UnpicklingError(f"{cls.__qualname__}.{name} is no longer what it was")
     return member
 
