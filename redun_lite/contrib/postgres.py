@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8BinaryDumper, NumericBinaryLoader
 from psycopg.types.string import StrBinaryDumper, StrDumperUnknown
 
@@ -49,7 +50,7 @@ from .._errors import (
 from .._migration import migrate_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from .._config import Config
     from .._database import Database, Row, Rows
@@ -192,7 +193,7 @@ class PostgresServer:
         retries: Retries = Retries(),  # noqa: B008
         automigrate: bool = False,
     ) -> None:
-        self.parameters = {
+        self.parameters: dict[str, Any] = {
             "connect_timeout": CONNECT_TIMEOUT,
             "application_name": "redun_lite",
             **_KEEPALIVE,
@@ -315,7 +316,7 @@ def _from_uri(uri: str) -> dict[str, Any]:
     if scheme not in ("postgresql", "postgresql+psycopg"):
         raise UsageError(f"expected postgresql://HOST:PORT/DATABASE, got a {scheme} URI")
     try:
-        parameters = dict(psycopg.conninfo.conninfo_to_dict(f"postgresql://{rest}"))
+        parameters = dict(conninfo_to_dict(f"postgresql://{rest}"))
     except psycopg.Error as error:
         text = str(error).strip()
         raise UsageError(f"expected postgresql://HOST:PORT/DATABASE: {text}") from None
@@ -623,7 +624,7 @@ class PostgresDatabase:
     # Transactions
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> Generator[None, None, None]:
         """Return a context in which all is written or nothing, and by nobody else meanwhile.
 
         If the connection is lost, nothing was written, and the error says so: what is to be done
@@ -672,7 +673,7 @@ class PostgresDatabase:
         return self._repeated(attempt)
 
     @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def snapshot(self) -> Generator[None, None, None]:
         self._repeated(lambda connection: _command(connection, SNAPSHOT))
         self._is_inside = True
         try:
@@ -869,7 +870,7 @@ class _Side:
         self.connection: Connection | None = None
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> Generator[Connection, None, None]:
         """Return a context with a connection in a transaction, which all readers share."""
         connection = self.connection
         if connection is None or connection.closed:
