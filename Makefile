@@ -40,10 +40,11 @@ format: .venv/stamp
 lint: .venv/stamp
 	@.venv/bin/ruff check
 
-# The variable keeps pyright from asking whether there is a newer one.
+# The variable keeps pyright from asking whether there is a newer one. It looks for packages in the
+# Python on PATH unless it is told.
 types: .venv/stamp
 	@.venv/bin/mypy --strict redun_lite
-	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright
+	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 .venv/bin/pyright --pythonpath .venv/bin/python
 
 layers: .venv/stamp
 	@report=$$(.venv/bin/lint-imports) || { echo "$$report"; exit 1; }; \
