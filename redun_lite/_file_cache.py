@@ -30,18 +30,16 @@ class FileCache(ProxyValue):
 
     Examples
     --------
-    >>> from redun_lite import File, FileCache
-    >>> class Matrix:
-    ...     def __init__(self, rows):
-    ...         self.rows = rows
-    >>> class MatrixCache(FileCache):
-    ...     type = Matrix
-    ...     base_path = "matrices"
-    >>> path = MatrixCache(Matrix([[1, 2], [3, 4]])).serialize()
+    >>> import tempfile
+    >>> from string import Template
+    >>> class TemplateCache(FileCache):
+    ...     type = Template
+    ...     base_path = tempfile.mkdtemp()
+    >>> path = TemplateCache(Template("Dear $name")).serialize()
     >>> path.decode()
-    'matrices/...'
-    >>> MatrixCache.deserialize(Matrix, path).rows
-    [[1, 2], [3, 4]]
+    '/.../...'
+    >>> TemplateCache.deserialize(Template, path).template
+    'Dear $name'
     """
 
     type_name = "redun_lite.FileCache"

@@ -463,7 +463,7 @@ def line_of(item: Item) -> bytes:
     r"""Return the line of a record.
 
     >>> line_of(TagItem("0a1b", "stage", '"test"'))
-    b'{"kind":"tag","entity":"0a1b","key":"stage","value":"\\"test\\"","sum":"ec9c8efc3bb8a9b5"}\n'
+    b'{"kind":"tag","entity":"0a1b","key":"stage","value":"\\"test\\"","sum":"36c4ed05c4ddc1f5"}\n'
     """
     kind, writers = _WRITERS[type(item)]
     fields: dict[str, Any] = {"kind": kind}

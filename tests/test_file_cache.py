@@ -113,7 +113,6 @@ def test_a_file_of_another_value_is_refused(lab):
 
 def test_a_path_is_shown_where_the_value_is(lab):
     path = MatrixCache(Matrix([1])).serialize()
-    assert (
-        format_stored(MatrixCache.type_name, len(path), path) == f"<MatrixCache: {path.decode()}>"
-    )
+    shown = format_stored(MatrixCache.type_name, len(path), path, 1_000)
+    assert shown == f"<MatrixCache: {path.decode()}>"
     assert format_stored("x.Y", 2, b"a\x1b") == "<Y: cannot be shown>"

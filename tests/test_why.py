@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -192,8 +193,9 @@ def test_among_calls_that_have_nothing_in_common_it_is_the_one_at_the_same_place
 # Files
 
 
-def test_a_changed_file_is_told_with_its_state_on_disk(lab, why, tmp_path):
-    path = tmp_path / "in.txt"
+def test_a_changed_file_is_told_with_its_state_on_disk(lab, why, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("in.txt")
     path.write_text("one")
     lab.run(read(File(str(path))))
     path.write_text("another")
