@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from redun_lite import _cli
@@ -51,7 +53,8 @@ def project(tmp_path, monkeypatch):
         )
 
     write("../setup_wf.py::setup")
-    return write
+    yield write
+    sys.modules.pop("setup_wf", None)
 
 
 RUN = ["run", "-q", "setup_wf.py", "main"]
