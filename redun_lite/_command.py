@@ -76,9 +76,12 @@ class Command:
     ----------
     description
         What `help NAME` says above the arguments.
+    has_actions
+        Whether a second word says what to do, on which `help NAME ACTION` says more.
     """
 
     description = ""
+    has_actions = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -124,8 +127,9 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
 
     class Parser(ArgumentParser):
         def error(self, message: str) -> Any:
-            where = f"{command}: " if command else ""
-            shown = f"help {command}".strip()
+            words = self.prog[len(PROGRAM) :].strip()  # Those of an action have two.
+            where = f"{words}: " if words else ""
+            shown = f"help {words}".strip()
             raise UsageError(f"{where}{message}; `{shown}` lists what there is")
 
     parser = Parser(
@@ -134,6 +138,30 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
         add_help=add_help,
+    )
+    add_common_options(parser)
+    return parser
+
+
+def add_action(actions: Any, name: str, purpose: str, description: str = "") -> Any:
+    """Return the parser of an action, with the options that every command has.
+
+    Parameters
+    ----------
+    actions
+        What `add_subparsers` has returned.
+    name
+        The word that calls it.
+    purpose
+        What the help of the command says in a line.
+    description
+        What the help of the action says above the arguments, if that is more.
+    """
+    parser = actions.add_parser(
+        name,
+        help=purpose,
+        description=description or f"{purpose[0].upper()}{purpose[1:]}.",
+        allow_abbrev=False,
     )
     add_common_options(parser)
     return parser

@@ -26,7 +26,7 @@ _MAX_SOURCE = 20_000  # Characters of a recorded source that is taken apart.
 
 
 class HelpCommand(Command):
-    """`help [COMMAND | SCRIPT [TASK] | TASK]`."""
+    """`help [COMMAND [ACTION] | SCRIPT [TASK] | TASK]`."""
 
     description = (
         "Show the commands, or what one of them takes; the tasks of a script, or what one of them\n"
@@ -37,12 +37,20 @@ class HelpCommand(Command):
         parser.add_argument(
             "topic", metavar="TOPIC", nargs="?", help="a command, a script or module, or a task"
         )
-        parser.add_argument("task", metavar="TASK", nargs="?", help="behind a script: a task in it")
+        parser.add_argument(
+            "task",
+            metavar="TASK",
+            nargs="?",
+            help="behind a script: a task in it; behind a command: what it is to do",
+        )
 
     def run(self, options: Namespace) -> int:
         topic = options.topic
-        if topic in COMMANDS and options.task is None:
-            return find_command(topic).execute(["--help"], options)
+        command = find_command(topic) if topic in COMMANDS else None
+        if command is not None and command.has_actions and options.task is not None:
+            return command.execute([options.task, "--help"], options)
+        if command is not None and options.task is None:
+            return command.execute(["--help"], options)
         if topic is None:
             lines = iter(_overview())
         elif options.task is not None or _is_script(topic):

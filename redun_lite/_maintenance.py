@@ -11,7 +11,7 @@ from ._command import (
     OK,
     PROGRAM,
     Command,
-    add_common_options,
+    add_action,
     add_repository_option,
     existing_config,
     repository_source,
@@ -61,6 +61,7 @@ class DbCommand(Command):
     """`db ACTION`."""
 
     description = "Look after the database."
+    has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         from argparse import SUPPRESS
@@ -68,13 +69,7 @@ class DbCommand(Command):
         add_repository_option(parser)
         actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
         for action in _ACTIONS:
-            sub = actions.add_parser(
-                action.name,
-                help=action.help,
-                description=action.description or f"{action.help[0].upper()}{action.help[1:]}.",
-                allow_abbrev=False,
-            )
-            add_common_options(sub)
+            sub = add_action(actions, action.name, action.help, action.description)
             add_repository_option(sub, default=SUPPRESS)  # What was given before it stays.
             action.add_arguments(sub)
 

@@ -21,6 +21,7 @@ from ._absorb import BLOCK_BYTES, Absorber
 from ._command import (
     OK,
     Command,
+    add_action,
     add_repository_option,
     existing_config,
     repository_source,
@@ -407,16 +408,17 @@ class RepoCommand(Command):
     """Edits the list of other repositories."""
 
     description = "Other repositories that `push`, `pull` and `--repo` know by name."
+    has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
-        actions.add_parser("list", help="show them")
-        add = actions.add_parser("add", help="give a name to one")
+        add_action(actions, "list", "show them")
+        add = add_action(actions, "add", "give a name to one")
         add.add_argument("name", metavar="NAME")
         add.add_argument(
             "where", metavar="WHERE", help="the URI or path of a database, or a config directory"
         )
-        remove = actions.add_parser("remove", help="forget a name; the repository stays")
+        remove = add_action(actions, "remove", "forget a name; the repository stays")
         remove.add_argument("name", metavar="NAME")
 
     def run(self, options: Namespace) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._command import (
     OK,
     Command,
+    add_action,
     add_pager_option,
     add_repository_option,
     open_repository,
@@ -84,12 +85,11 @@ class TagCommand(Command):
         "Tags of executions, jobs, calls, tasks, values and files.\n\n"
         "ID is as for `log`. A VALUE is JSON, or else text: step=3 is a number, step='\"3\"' text."
     )
+    has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
-        show = actions.add_parser(
-            "list", help="the keys there are, a record's tags, or who has some"
-        )
+        show = add_action(actions, "list", "the keys there are, a record's tags, or who has some")
         show.add_argument("what", metavar="ID|KEY|KEY=VALUE", nargs="*")
         show.add_argument("--values", action="store_true", help="count values, not keys only")
         show.add_argument("--format", choices=["text", "json"], default="text")
@@ -100,7 +100,7 @@ class TagCommand(Command):
             ("update", "KEY=VALUE", "add tags in place of those of the same keys"),
             ("rm", "KEY[=VALUE]", "remove tags: of a value, or all of a key"),
         ):
-            change = actions.add_parser(action, help=purpose)
+            change = add_action(actions, action, purpose)
             change.add_argument("ids", metavar="ID", nargs=1)
             change.add_argument("tags", metavar=words, nargs="+")
             add_repository_option(change)

@@ -7,7 +7,7 @@ import sys
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
 
-from ._command import OK, Command
+from ._command import OK, Command, add_action
 from ._display import format_count, format_size
 from ._errors import FileSystemError, UsageError
 from ._fs import copy_stream, get_filesystem, get_proto, join_path, normalize_path, place_of
@@ -23,10 +23,11 @@ class FsCommand(Command):
     """Copies files."""
 
     description = "Copy files between all file systems that `File` can reach."
+    has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         actions = parser.add_subparsers(dest="action", metavar="ACTION")
-        copy = actions.add_parser("cp", help="copy a file, or with --recursive a folder")
+        copy = add_action(actions, "cp", "copy a file, or with --recursive a folder")
         copy.add_argument("source", metavar="SRC", help="a path or URL; - for standard input")
         copy.add_argument("target", metavar="DST", help="a path or URL; - for standard output")
         copy.add_argument(

@@ -102,3 +102,24 @@ def test_a_script_without_tasks_is_one_line(run, tmp_path):
     code, _, err = run("help", "bare.py")
     assert (code, "defines no tasks" in err) == (2, True)
     sys.modules.pop("bare", None)
+
+
+@pytest.mark.parametrize("words", ["db gc", "fs cp", "repo add", "tag add"])
+def test_help_on_an_action_says_what_it_takes(run, words):
+    code, out, _ = run("help", *words.split())
+    assert code == 0
+    assert out.startswith(f"usage: redun_lite {words} ")
+
+
+def test_what_is_wrong_with_an_action_names_it_and_its_help(run):
+    code, _, err = run("db", "gc", "--keep", "few")
+    assert code == 2
+    assert err.startswith("redun_lite: error: db gc: argument --keep: ")
+    assert err.endswith("; `help db gc` lists what there is\n")
+
+
+def test_help_on_an_action_that_is_not_there_lists_those_that_are(run):
+    code, _, err = run("help", "db", "nothing")
+    assert code == 2
+    assert err.startswith("redun_lite: error: db: argument ACTION: invalid choice: 'nothing'")
+    assert "'vacuum'" in err
