@@ -332,8 +332,8 @@ class Config:
         ----------
         name
             The NAME of a section `[repos.NAME]`, which has `db_uri`, or the `config_dir` whose
-            repository it is; or the URI or path of a database.  One that does not exist yet has a
-            slash in its path, or ends with .db.
+            repository it is; or such a folder; or the URI or path of a database.  One that does
+            not exist yet has a slash in its path, or ends with .db.
 
         Raises
         ------
@@ -344,6 +344,13 @@ class Config:
         if section is None:
             if "://" in name:
                 return Config({"backend": {"db_uri": name}}, self.config_dir)
+            if name and os.path.isfile(os.path.join(name, CONFIG_FILE)):
+                return Config.from_dir(Path(name).absolute())
+            if os.path.isdir(name):
+                raise UsageError(
+                    f"{name} is a folder without a {CONFIG_FILE}; name a database, or the folder "
+                    "of a configuration"
+                )
             if os.path.exists(name) or os.sep in name or name.endswith(".db"):
                 uri = f"sqlite:///{os.path.abspath(name)}"
                 return Config({"backend": {"db_uri": uri}}, self.config_dir)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._display import KILLED
 from ._errors import HashError, UsageError, suggest
+from ._ini import value_of_word
 from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ EXECUTION_STATUSES = (RUNNING, DONE, FAILED, CANCELLED, KILLED)
 JOB_STATUSES = (RUNNING, DONE, CACHED, FAILED, CANCELLED, KILLED)
 
 _MIN_HASH = 8  # Digits from which on a text may be the start of a hash, and no number.
+_EARLIEST = -(1 << 62)  # What a database can compare.
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(?:\d+[smhdw])+")
 _DURATION_PART = re.compile(r"(\d+)([smhdw])")
@@ -58,11 +60,7 @@ class TagFilter(NamedTuple):
             raise UsageError(f"expected a tag as KEY or KEY=VALUE, got {text!r}")
         if not equals:
             return cls(key)
-        forms = [json.dumps(value)]
-        try:
-            forms.insert(0, json.dumps(json.loads(value)))
-        except ValueError:
-            pass
+        forms = (json.dumps(value_of_word(value)), json.dumps(value))
         return cls(key, tuple(dict.fromkeys(forms)))
 
 
@@ -241,7 +239,7 @@ def parse_time(text: str, now: int, is_end: bool = False) -> int:
     word = word[:-3] if word.endswith("ago") else word
     if _DURATION.fullmatch(word):
         seconds = sum(int(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(word))
-        return now - seconds * 1_000_000
+        return max(now - seconds * 1_000_000, _EARLIEST)
     from datetime import datetime, timedelta
 
     try:

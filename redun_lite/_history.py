@@ -25,7 +25,7 @@ from ._errors import RepositoryError, StoredValueError, UsageError, suggest
 from ._job import CACHED, DONE, RUNNING
 from ._record import ErrorValue
 from ._schema import JOB_NUMBER_BITS, VERSION
-from ._sqlite import source_at
+from ._sqlite import source_at, storable
 from ._timers import now
 from ._value import dumps
 from ._value_store import StoredFile, fetch, home_of, is_safe_to_show
@@ -837,6 +837,7 @@ class History:
             if not latest:
                 raise UsageError(f"{self.address} has no executions yet")
             return latest[0]
+        text = storable(text)
         found = self._candidates(text) or self._files(text)
         if len(found) == 1:
             return found[0]

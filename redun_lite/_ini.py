@@ -334,6 +334,29 @@ def json_object(value: Any) -> dict[str, Any]:
     return found
 
 
+def value_of_word(text: str) -> Any:
+    """Return the value that a text is in JSON, or the text itself if it is none.
+
+    What is beyond JSON to other programs stays text: NaN, and numbers of no finite value.
+
+    >>> [value_of_word(word) for word in ("7", "seven", "NaN", "1e999")]
+    [7, 'seven', 'NaN', '1e999']
+    """
+    import json
+
+    try:
+        return json.loads(text, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0:
+        raise ValueError(text)
+    return number
+
+
 def shown(value: object) -> str:
     """Return a value as an error's line shows it: quoted, and cut if it is long."""
     text = repr(value)

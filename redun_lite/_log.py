@@ -26,6 +26,7 @@ from ._command import (
     page,
     repository_source,
 )
+from ._database import ALL
 from ._describe import BLOCK, MAX_EXECUTIONS, Describer
 from ._display import PLAIN, Palette, format_count, one_line, terminal_width, use_colour
 from ._errors import UsageError
@@ -172,6 +173,13 @@ def _check(options: Namespace) -> None:
         raise UsageError("log: --count counts all that there are: leave out --limit and --after")
     if options.limit is not None and options.limit < 0:
         raise UsageError(f"log: --limit takes a number from 0 on, not {options.limit}")
+    if options.limit is not None:
+        options.limit = min(options.limit, ALL - 1)  # With the one more that tells of the rest.
+    for name in _FILTER_OPTIONS:
+        texts = getattr(options, name)
+        if isinstance(texts, list) and any(not text.strip(" ,") for text in texts):
+            # An unset variable of a script would list all there is.
+            raise UsageError(f"log: --{name.replace('_', '-')} is empty; leave it out to list all")
 
 
 def _has_filters(options: Namespace) -> bool:

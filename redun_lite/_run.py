@@ -18,6 +18,7 @@ from ._command import FAILED, OK, Command
 from ._config import Config
 from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
 from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
+from ._ini import value_of_word
 from ._origin import DirtyCheck, find_checkout, folder_of_workflow
 from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from ._record import ORIGIN, format_traceback
@@ -256,10 +257,7 @@ def _pair(text: str, option: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(f"{option}: expected KEY=VALUE, got {text!r}")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+    return key, value_of_word(value)
 
 
 def _tags(

@@ -61,6 +61,11 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def _storable(parameter: Any) -> Any:
+    """Return what a statement is to find as it has been stored."""
+    return storable(parameter) if isinstance(parameter, str) else parameter
+
+
 # Opening
 
 
@@ -165,7 +170,7 @@ def _connect(address: str) -> sqlite3.Connection:
 def _file_uri(path: str) -> str:
     from urllib.parse import quote
 
-    return "file:" + quote(os.path.abspath(path))
+    return "file:" + quote(os.fsencode(os.path.abspath(path)))
 
 
 def scratch_database() -> SqliteDatabase:
@@ -182,6 +187,8 @@ def scratch_database() -> SqliteDatabase:
 def explain(error: sqlite3.Error, path: str) -> RepositoryError:
     """Return the error that says what SQLite's means for the database at `path`."""
     text = str(error)
+    if os.path.isdir(path):
+        return RepositoryError(f"cannot open {path}: {_why_not_openable(path)}")
     if "not a database" in text or "malformed" in text:
         return NotARepository(
             f"{path} is not a redun_lite database ({text}); move it away, or point "
@@ -356,12 +363,20 @@ class SqliteDatabase:
     def rows(self, sql: str, *parameters: Any) -> list[Any]:
         try:
             return self.connection.execute(sql, parameters).fetchall()
+        except UnicodeEncodeError:
+            return self.rows(sql, *map(_storable, parameters))
         except sqlite3.Error as error:
             raise explain(error, self.address) from None
 
     def iterate(self, sql: str, *parameters: Any) -> Iterator[Any]:
         try:
-            yield from self.connection.execute(sql, parameters)
+            cursor = self.connection.execute(sql, parameters)
+        except UnicodeEncodeError:
+            cursor = self.connection.execute(sql, tuple(map(_storable, parameters)))
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+        try:
+            yield from cursor
         except sqlite3.Error as error:
             raise explain(error, self.address) from None
 

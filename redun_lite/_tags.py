@@ -26,6 +26,7 @@ from ._display import format_count, format_table, one_line
 from ._errors import UsageError
 from ._filters import TagFilter
 from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from ._ini import value_of_word
 from ._sqlite import storable
 from ._sync import opened
 
@@ -140,11 +141,7 @@ def _parsed(word: str, action: str) -> tuple[str, str | None]:
         raise UsageError(f"tag {action}: expected {wanted}, got {word!r}")
     if not equals:
         return storable(key), None
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = text
-    return storable(key), json.dumps(value)
+    return storable(key), json.dumps(value_of_word(text))
 
 
 def _change(database: Any, action: str, entity: str, key: str, value: str | None) -> str:

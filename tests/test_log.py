@@ -571,3 +571,40 @@ def test_a_pager_that_closes_early_is_no_error(log, terminal, monkeypatch):
     monkeypatch.setenv("PAGER", "true")
     shown = log("--all", "--limit", 0)
     assert (shown.code, shown.err) == (0, "")
+
+
+NO_TEXT = b"caf\xe9".decode("utf-8", "surrogateescape")
+
+
+def test_a_word_that_is_no_text_stands_for_nothing(log):
+    assert log(NO_TEXT).code == 2
+    for option in ("--tag", "--arg", "--result", "--file-path", "--task-name", "--value-type"):
+        assert log(option, NO_TEXT).code == 1
+    assert log(f"*{NO_TEXT}").code == 1
+
+
+@pytest.mark.parametrize("option", ["--exec-id", "--task-name", "--value-type", "--file-path"])
+def test_an_empty_filter_does_not_list_all(log, option):
+    for text in ("", ","):
+        told = log(option, text)
+        assert told.code == 2
+        assert f"log: {option} is empty" in told.err
+
+
+def test_numbers_beyond_the_database_are_as_good_as_all(log):
+    assert log("--limit", "9" * 30).lines == log("--limit", 0).lines
+    assert log("--since", "9" * 30 + "d").lines == log().lines
+
+
+def test_a_folder_is_no_repository_unless_it_has_a_configuration(log, tmp_path):
+    told = log("--repo", tmp_path)
+    assert told.code == 2
+    assert f"{tmp_path} is a folder without a redun_lite.ini" in told.err
+    (tmp_path / "redun_lite.ini").write_text("[backend]\ndb_uri = sqlite:///mine.db\n")
+    assert f"{tmp_path}/mine.db" in log("--repo", tmp_path).out
+
+
+def test_a_database_that_is_a_folder_is_called_one(log, tmp_path):
+    told = log("--repo", f"sqlite:///{tmp_path}")
+    assert told.code == 1
+    assert told.err == f"redun_lite: error: cannot open {tmp_path}: it is a folder\n"

@@ -294,3 +294,11 @@ def test_no_tags_leaves_those_that_are_given(empty):
 def test_a_tag_that_is_given_takes_the_place_of_an_automatic_one(empty):
     make_checkout(empty)
     assert run_tags(empty, "-t", "git_commit=none")["git_commit"] == '"none"'
+
+
+@pytest.mark.parametrize("word", ["NaN", "-Infinity", "1e999"])
+def test_what_other_programs_cannot_read_as_json_is_text(tag, word):
+    assert tag("add", "-", f"odd={word}")[0] == 0
+    shown = json.loads(tag("list", "-", "--format", "json")[1])
+    assert word in json.dumps(shown)
+    assert f'"{word}"' in json.dumps(shown)
