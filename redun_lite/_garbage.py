@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._database import Upkeep
-from ._errors import RedunLiteError
+from ._errors import RedunLiteError, UsageError
 from ._id_set import IdCounts, IdSet
 from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
@@ -294,6 +294,7 @@ class _Collector:
             or row[1] in tagged
             or (self._keep.since is not None and row[2] >= self._keep.since)
         }
+        self._check_tags(bool(whole), bool(kept))
         running = [row for row in rows if row[3] == RUNNING and _may_be_running(*row[4:7])]
         kept.update(roots[row[0]] for row in running)
         self._running = [row[1] for row in running]
@@ -301,6 +302,16 @@ class _Collector:
         self._removed = [row[0] for row in rows if roots[row[0]] not in kept]
         self._last = self._last_rows()
         self._has_moved = False
+
+    def _check_tags(self, has_any: bool, has_kept: bool) -> None:
+        """Refuse to remove all for a tag that nothing has: most likely it is misspelt."""
+        keep = self._keep
+        if keep.tags and not keep.last and keep.since is None and has_any and not has_kept:
+            keys = ", ".join(repr(key) for key, _ in keep.tags)
+            raise UsageError(
+                f"db gc: no execution has such a tag ({keys}), so all would go; `tag list` shows "
+                "the tags there are, and --keep 0 alone removes all"
+            )
 
     def _tagged(self) -> set[str]:
         found = set()

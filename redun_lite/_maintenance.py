@@ -20,6 +20,7 @@ from ._database import Upkeep
 from ._display import format_count, format_size, format_table, one_line
 from ._errors import RepositoryError, RepositoryWriteError, UsageError
 from ._history import History, open_history
+from ._ini import value_of_word
 from ._migration import FIRST_WITH_STORE, losses
 from ._schema import STEPS
 from ._schema import VERSION as SCHEMA_VERSION
@@ -55,6 +56,7 @@ _WITH = {  # Tables whose size counts with that of another.
     "task_set_member": "task",
 }
 _DAY = 86_400_000_000
+_MOST_DAYS = 1_000_000  # More than have been.
 
 
 class DbCommand(Command):
@@ -405,21 +407,15 @@ def _keep_of(options: Namespace) -> Keep:
     for word, number in (("--keep", options.keep), ("--keep-days", options.keep_days)):
         if number is not None and not number >= 0:
             raise UsageError(f"db gc: {word} takes a number from 0, not {number:g}")
-    since = None if options.keep_days is None else now() - int(options.keep_days * _DAY)
+    days = options.keep_days
+    since = None if days is None else now() - int(min(days, _MOST_DAYS) * _DAY)
     tags = []
     for word in options.keep_tag:
         key, equals, text = word.partition("=")
-        tags.append((key, _tag_value(text) if equals else ANY))
+        if not key:
+            raise UsageError(f"db gc: --keep-tag: expected KEY or KEY=VALUE, got {word!r}")
+        tags.append((key, value_of_word(text) if equals else ANY))
     return Keep(options.keep or 0, since, tuple(tags))
-
-
-def _tag_value(text: str) -> Any:
-    import json
-
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
 
 
 def _place(options: Namespace) -> StorePlace | None:
@@ -466,6 +462,8 @@ class _Backup(_Action):
     def run(self, options: Namespace) -> int:
         source = _existing_source(options)
         path = options.file
+        if not path:
+            raise UsageError("db backup: expected the name of a file, got ''")
         if os.path.isdir(path):
             raise UsageError(f"db backup: {path} is a folder; name a file in it")
         if os.path.exists(path):

@@ -14,6 +14,7 @@ from support import note, notes
 from redun_lite import Handle, Value, apply_tags, catch, subrun, task
 from redun_lite import _garbage as garbage
 from redun_lite._cli import main
+from redun_lite._errors import UsageError
 from redun_lite._garbage import ANY, Keep, collect
 from redun_lite._id_set import IdCounts, IdSet
 from redun_lite._timers import now
@@ -494,7 +495,7 @@ def test_the_command_takes_tags_with_and_without_a_value(lab, gc):
     for value in (1, "a", [1]):
         with lab.scheduler() as scheduler:
             scheduler.run(ident(value), tags=[("k", value)])
-    for word, kept in (("k", 3), ("k=[1]", 1), ("k=a", 1), ("k=1", 1), ("other", 0)):
+    for word, kept in (("k", 3), ("k=[1]", 1), ("k=a", 1), ("k=1", 1)):
         out = gc("--keep-tag", word, "--dry-run")[1]
         assert out.splitlines()[1].split() == ["executions", str(3 - kept), str(kept)]
     assert json.loads(lab.query("SELECT value FROM tag ORDER BY id")[2]) == [1]
@@ -533,3 +534,26 @@ def test_counts_by_id_start_at_nothing():
     counts = IdCounts()
     assert counts.change(1 << 40, -3) == -3
     assert [counts[1 << 40], counts[0], counts[-1]] == [-3, 0, 0]
+
+
+@pytest.mark.parametrize("word", ["other", "k=2"])
+def test_a_tag_that_nothing_has_does_not_remove_all(lab, gc, word):
+    with lab.scheduler() as scheduler:
+        scheduler.run(ident(1), tags=[("k", 1)])
+    with pytest.raises(UsageError, match="no execution has such a tag"):
+        collected(lab, Keep(tags=(("other", 1),)))
+    assert gc("--keep-tag", word)[0] == 2
+    assert lab.query("SELECT count(*) FROM execution") == [1]
+
+
+@pytest.mark.parametrize("word", ["", "=", "=x"])
+def test_a_tag_to_keep_has_a_key(lab, gc, word):
+    lab.run(ident(1))
+    assert gc("--keep-tag", word)[0] == 2
+    assert lab.query("SELECT count(*) FROM execution") == [1]
+
+
+@pytest.mark.parametrize("days", ["inf", "1e300"])
+def test_any_number_of_days_may_be_kept(lab, gc, days):
+    lab.run(ident(1))
+    assert gc("--keep-days", days)[1].splitlines()[1].split() == ["executions", "0", "1"]

@@ -366,3 +366,12 @@ def test_vacuum_gives_space_back(lab, db):
     done = db("vacuum")
     assert re.fullmatch(rf"{lab.path}: \d\.\d MB -> [\d.]+ kB\n", done.out)
     lab.audit()
+
+
+def test_a_backup_has_a_name(db, lab, monkeypatch):
+    monkeypatch.chdir(lab.folder)
+    lab.run(add(1, 2))
+    outcome = db("backup", "")
+    assert outcome.code == 2
+    assert outcome.err == "redun_lite: error: db backup: expected the name of a file, got ''\n"
+    assert not list(lab.folder.glob("*unfinished*"))
