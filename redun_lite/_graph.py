@@ -49,6 +49,9 @@ if TYPE_CHECKING:
 
 FORMATS = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
 
+STREAM = "-"
+"""What stands for standard output."""
+
 _SUFFIXES = {
     ".svg": "svg",
     ".dot": "dot",
@@ -121,7 +124,7 @@ class GraphCommand(Command):
 
 
 def _format_of(options: Namespace) -> str:
-    if options.format is not None or options.output is None:
+    if options.format is not None or options.output in (None, STREAM):
         return options.format or "svg"
     suffix = os.path.splitext(options.output)[1].lower()
     if suffix not in _SUFFIXES:
@@ -134,7 +137,7 @@ def _format_of(options: Namespace) -> str:
 
 def write_output(pieces: Iterable[str], path: str | None) -> None:
     """Write a picture to a file, or to standard output."""
-    if path is None:
+    if path is None or path == STREAM:
         for piece in pieces:
             print(piece, end="")
         return

@@ -370,7 +370,9 @@ class PushCommand(Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("peer", metavar="REPO", help="the other repository")
-        parser.add_argument("ids", metavar="ID", nargs="*", help="what to send; default: all")
+        parser.add_argument(
+            "ids", metavar="ID", nargs="*", default=[], help="what to send; default: all"
+        )
 
     def run(self, options: Namespace) -> int:
         config = existing_config(options)
@@ -393,7 +395,9 @@ class PullCommand(Command):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("peer", metavar="REPO", help="the other repository")
-        parser.add_argument("ids", metavar="ID", nargs="*", help="what to get; default: all")
+        parser.add_argument(
+            "ids", metavar="ID", nargs="*", default=[], help="what to get; default: all"
+        )
 
     def run(self, options: Namespace) -> int:
         peer = existing_config(options).repository(options.peer)
@@ -480,7 +484,11 @@ def add_repository(config: Config, name: str, where: str) -> str:
     UsageError
         The name is taken or none, or `where` cannot be a repository.
     """
-    if not _NAME.fullmatch(name) or name == "default":
+    if name == "default":
+        raise UsageError("repo add default: that is the repository here; choose another name")
+    if not where:
+        raise UsageError(f"repo add {name}: expected the path or URI of a repository, got ''")
+    if not _NAME.fullmatch(name):
         raise UsageError(f"repo add {name!r}: a name is of letters, digits, - _ and .")
     if name in config.repos:
         raise UsageError(f"repo add {name}: it is there already; `repo remove {name}` forgets it")

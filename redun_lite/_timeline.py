@@ -32,7 +32,7 @@ from ._display import (
 )
 from ._errors import UsageError
 from ._format_value import format_stored
-from ._graph import short_names, write_output
+from ._graph import STREAM, short_names, write_output
 from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from ._schema import JOB_NUMBER_BITS
 from ._svg import SERIES, Svg, fit, text_width
@@ -149,13 +149,13 @@ class TimelineCommand(Command):
 
     description = (
         "Draw which jobs of an execution ran when.\n\n"
-        "EXEC is `-` for the latest execution, or the start of an execution's id. As SVG, a bar\n"
-        "is a job, or a band is a task if there are thousands. As a Chrome trace, the file opens\n"
-        "in Perfetto (https://ui.perfetto.dev) and in chrome://tracing."
+        "EXECUTION is the start of an execution's id, or `-` for the latest. As SVG, a bar is a\n"
+        "job, or a band is a task if there are thousands. As a Chrome trace, the file opens in\n"
+        "Perfetto (https://ui.perfetto.dev) and in chrome://tracing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("execution", metavar="EXEC", help="the execution")
+        parser.add_argument("execution", metavar="EXECUTION", help="the execution")
         parser.add_argument(
             "--format",
             choices=["svg", "chrome"],
@@ -180,7 +180,7 @@ class TimelineCommand(Command):
 
 
 def _format_of(options: Namespace) -> str:
-    if options.format is not None or options.output is None:
+    if options.format is not None or options.output in (None, STREAM):
         return options.format or "svg"
     suffix = os.path.splitext(options.output)[1].lower()
     formats = {".json": "chrome", ".svg": "svg"}

@@ -388,3 +388,7 @@ def test_there_is_nothing_to_draw_before_the_first_run(tmp_path, monkeypatch, ca
     monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
     assert main(["graph", "-"]) == 2
     assert "nothing is recorded yet" in capsys.readouterr().err
+
+
+def test_a_dash_stands_for_standard_output(graph):
+    assert graph("-", "-o", "-") == graph("-")

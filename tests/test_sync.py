@@ -706,7 +706,8 @@ def test_repo_list_shows_where_each_is(here, capsys):
     ("words", "expected"),
     [
         (["a b", "x.db"], "a name is of letters"),
-        (["default", "x.db"], "a name is of letters"),
+        (["default", "x.db"], "repo add default: that is the repository here"),
+        (["team", ""], "repo add team: expected the path or URI of a repository, got ''"),
         (["team", "postgresql://ada:pw@host/db"], "expected no user name or password"),
         (["team", "sqlite://x?y"], "expected sqlite:///"),
         (["team", "."], "is a folder without a redun_lite.ini"),
@@ -740,3 +741,18 @@ def test_commands_share_their_words(capsys):
     for command in ("export", "import", "push", "pull", "repo"):
         assert main(["help", command]) == 0
     assert sync._NAME.fullmatch("a-b.c")
+
+
+@pytest.mark.parametrize("command", ["push", "pull"])
+def test_only_the_repository_is_said_to_be_missing(here, capsys, command):
+    code, _, told = run_command(capsys, command)
+    assert code == 2
+    assert "the following arguments are required: REPO;" in told
+
+
+def test_a_repository_may_have_any_name_of_a_file(here, capsys):
+    name = b"caf\xe9.db".decode("utf-8", "surrogateescape")
+    assert run_command(capsys, "push", name)[0] == 0
+    code, shown, _ = run_command(capsys, "log", "--repo", name)
+    assert code == 0
+    assert "EXECUTION" in shown
