@@ -10,6 +10,7 @@ anything is imported, and a command's room is imported when it is called.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from ._version import VERSION
 
 if TYPE_CHECKING:
     from typing import Optional
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -40,15 +43,17 @@ def _guarded(words: list[str]) -> int:
     from ._command import BROKEN_PIPE, FAILED, INTERRUPTED, OK, PROGRAM, USAGE
     from ._errors import RedunLiteError, UsageError
 
+    _fill_gaps()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # Any text can be shown anywhere.
     try:
-        code = _dispatch(words)
+        try:
+            code = _dispatch(words)
+        except SystemExit as ended:  # argparse has shown the help.
+            code = ended.code if isinstance(ended.code, int) else OK
         sys.stdout.flush()
         return code
-    except SystemExit as ended:  # argparse has shown the help.
-        return ended.code if isinstance(ended.code, int) else OK
     except BrokenPipeError:
         _let_go_of_stdout()
         return BROKEN_PIPE
@@ -60,13 +65,29 @@ def _guarded(words: list[str]) -> int:
         return _complain(str(error), USAGE)
     except RedunLiteError as error:
         return _complain(str(error), FAILED)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+            _let_go_of_stdout()
+            return _complain(f"cannot write standard output: {error.strerror}", FAILED)
         from ._workflow import shadowing_module
 
         shadowing = shadowing_module()
         if shadowing is None:
             raise
         return _complain(shadowing, USAGE)
+
+
+def _fill_gaps() -> None:
+    """Give the program the standard streams that it was started without.
+
+    Else a database would get the number of one of them, and what a program that a task starts
+    prints would be written into it.
+    """
+    import os
+
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))
 
 
 def _complain(message: str, code: int) -> int:

@@ -16,7 +16,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, open_repository
+from ._command import Command, add_repository_option, open_repository, repository_source
 from ._display import (
     KILLED,
     format_call,
@@ -116,7 +116,10 @@ class GraphCommand(Command):
                 raise UsageError(f"--{name} {value}: it takes {least} at least")
         history = open_repository(options)
         if history is None:
-            raise UsageError(f"nothing is recorded yet, so there is no {options.what!r} to draw")
+            where = repository_source(options).address
+            raise UsageError(
+                f"nothing is recorded yet in {where}, so there is no {options.what!r} to draw"
+            )
         with history:
             picture = draw(history, options.what, options.down, options.fold, options.depth)
         write_output([FORMATS[format_name](picture)], options.output)

@@ -20,7 +20,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, open_repository
+from ._command import Command, add_repository_option, open_repository, repository_source
 from ._display import (
     KILLED,
     format_call,
@@ -167,8 +167,9 @@ class TimelineCommand(Command):
     def run(self, options: Namespace) -> int:
         history = open_repository(options)
         if history is None:
+            where = repository_source(options).address
             raise UsageError(
-                f"nothing is recorded yet, so there is no {options.execution!r} to draw"
+                f"nothing is recorded yet in {where}, so there is no {options.execution!r} to draw"
             )
         with history:
             execution = history.find_execution(options.execution)

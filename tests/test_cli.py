@@ -1013,3 +1013,38 @@ def test_on_a_terminal_the_live_line_is_erased_and_the_table_stays(project):
     assert "flow.main       0       0     1      1\n" in text
     assert "RUNNING" not in text
     assert text.endswith("[2, 3, 4]\n")
+
+
+@pytest.mark.parametrize("words", [["help"], ["log", "-h"], ["completion", "bash"]])
+def test_whoever_stops_reading_ends_even_help_as_a_signal_would(words, monkeypatch):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(words) == 141
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no device that is always full")
+def test_an_output_without_room_is_one_line(monkeypatch, capsys):
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(["help"]) == 1
+    told = capsys.readouterr().err
+    assert told == "redun_lite: error: cannot write standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_a_standard_stream_may_be_closed(stream, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, stream, None)
+    assert main(["help"]) == 0
+    assert main(["import", "-"] if stream == "stdin" else ["log", "nothing"]) == 2
+    getattr(sys, stream).close()
+
+
+@pytest.mark.parametrize("command", ["graph", "timeline"])
+def test_what_cannot_be_drawn_is_said_to_be_missing_where(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
+    assert main([command, "-"]) == 2
+    assert f"nothing is recorded yet in {tmp_path}" in capsys.readouterr().err
