@@ -132,6 +132,9 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
             shown = f"help {words}".strip()
             raise UsageError(f"{where}{message}; `{shown}` lists what there is")
 
+        def print_help(self, file: Any = None) -> None:
+            print(self.format_help(), end="", file=file)  # argparse lets no error of it through.
+
     parser = Parser(
         prog=f"{PROGRAM} {command}".strip(),
         description=description,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -1017,11 +1018,13 @@ def test_on_a_terminal_the_live_line_is_erased_and_the_table_stays(project):
 
 @pytest.mark.parametrize("words", [["help"], ["log", "-h"], ["completion", "bash"]])
 def test_whoever_stops_reading_ends_even_help_as_a_signal_would(words, monkeypatch):
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open(writing, "w") as stream:
-        monkeypatch.setattr(sys, "stdout", stream)
-        assert main(words) == 141
+    for is_buffered in (True, False):
+        reading, writing = os.pipe()
+        os.close(reading)
+        with open(writing, "wb", -1 if is_buffered else 0) as binary:
+            stream = io.TextIOWrapper(binary, write_through=not is_buffered)
+            monkeypatch.setattr(sys, "stdout", stream)
+            assert main(words) == 141
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no device that is always full")
