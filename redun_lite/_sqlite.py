@@ -42,6 +42,8 @@ WHERE dbstat.aggregate = TRUE GROUP BY sqlite_master.tbl_name
 
 _MAX_VARIABLES = 32_000 if sqlite3.sqlite_version_info >= (3, 32) else 999
 
+_STEP_MILLISECONDS = 200
+
 _PRAGMAS = (
     "PRAGMA synchronous = NORMAL",
     "PRAGMA wal_autocheckpoint = 50000",
@@ -188,7 +190,7 @@ def explain(error: sqlite3.Error, path: str) -> RepositoryError:
     """Return the error that says what SQLite's means for the database at `path`."""
     text = str(error)
     if os.path.isdir(path):
-        return RepositoryError(f"cannot open {path}: {_why_not_openable(path)}")
+        return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
     if "not a database" in text or "malformed" in text:
         return NotARepository(
             f"{path} is not a redun_lite database ({text}); move it away, or point "
@@ -428,9 +430,28 @@ class SqliteDatabase:
 
     @contextmanager
     def transaction(self) -> Generator[None, None, None]:
-        self.execute("BEGIN IMMEDIATE")
+        self._begin()
         with self._ending("COMMIT"):
             yield
+
+    def _begin(self) -> None:
+        """Begin to write, and wait for others in steps: within one, Python sees no Ctrl-C."""
+        deadline = time.monotonic() + BUSY_TIMEOUT
+        step = min(_STEP_MILLISECONDS, round(BUSY_TIMEOUT * 1000))
+        self.rows(f"PRAGMA busy_timeout = {step}")
+        try:
+            self._check()
+            while True:
+                try:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    return
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error) or time.monotonic() > deadline:
+                        raise
+        except sqlite3.Error as error:
+            raise explain(error, self.address) from None
+        finally:
+            self.connection.execute(f"PRAGMA busy_timeout = {round(BUSY_TIMEOUT * 1000)}")
 
     def in_transaction(self, work: Callable[[], T]) -> T:
         with self.transaction():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import closing
 
 import pytest
 
 from redun_lite._errors import RepositoryError
 from redun_lite._schema import VERSION
-from redun_lite._sqlite import storable
+from redun_lite._sqlite import SqliteFile, storable
 
 INSERT = "INSERT INTO file (value_id, path)"
 SELECT = "SELECT path FROM file ORDER BY value_id"
@@ -210,3 +212,18 @@ def test_a_database_that_is_closed_gives_nothing(lab):
     database.close()
     with pytest.raises(RepositoryError, match="is closed"):
         database.rows("SELECT 1")
+
+
+def test_ctrl_c_ends_the_wait_for_another_writer(tmp_path):
+    source = SqliteFile(str(tmp_path / "waited.db"))
+    source.create()
+    writer, waiting = source.connect(), source.connect()
+    before = waiting.rows("PRAGMA busy_timeout")
+    timer = threading.Timer(0.1, signal.raise_signal, [signal.SIGINT])
+    with writer.transaction():
+        timer.start()
+        with pytest.raises(KeyboardInterrupt), waiting.transaction():
+            pass
+    assert waiting.rows("PRAGMA busy_timeout") == before
+    for database in (writer, waiting):
+        database.close()
