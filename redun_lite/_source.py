@@ -12,6 +12,10 @@ from functools import cached_property, lru_cache
 from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
+_NO_FILE = "<string>"
+"""Name of the file of all code that `exec` was given as text.  Python 3.13 knows the text of one of
+them, that of `python -c`, and would take it for the source of all."""
+
 
 def find_source(obj: Any, unwrap: bool = True) -> str | None:
     """Return the source of a function or class, without what stands around it.
@@ -40,7 +44,7 @@ def find_source(obj: Any, unwrap: bool = True) -> str | None:
             return "".join(found)
     function = unwrapped(obj) if unwrap else obj
     code = getattr(function, "__code__", None)
-    if code is None:
+    if code is None or code.co_filename == _NO_FILE:
         return None
     if code.co_name == "<lambda>":
         return "\n".join(_lambdas(code, function.__globals__)) or None
@@ -150,6 +154,8 @@ def _class_nodes(tree: Any, qualname: str) -> list[Any]:
 def _text_of_file(path: str, module: dict[str, Any]) -> str:
     import linecache
 
+    if path == _NO_FILE:
+        return ""
     linecache.checkcache(path)
     return "".join(linecache.getlines(path, module))
 

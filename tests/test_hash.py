@@ -1158,6 +1158,25 @@ def test_lambdas_on_one_line_differ():
     assert key_of(first) != key_of(second)
 
 
+def test_what_exec_is_given_has_not_the_source_of_the_program(tmp_path):
+    program = """if True:
+    from redun_lite._hash import key_of
+    made = [{}, {}]
+    exec("def f(x): return x + 1", made[0])
+    exec("def f(x): return x + 2", made[1])
+    print(key_of(made[0]["f"]) != key_of(made[1]["f"]))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"
+
+
 def without_source(source: str) -> Any:
     made: dict[str, Any] = {}
     exec(source, made)
