@@ -336,7 +336,8 @@ def test_a_backup_replaces_a_file_only_if_told_to(lab, db, tmp_path):
     assert f"{copy} is there already; --force replaces it" in done.err
     assert copy.read_text() == "mine"
     assert db("backup", copy, "--force").code == 0
-    assert SqliteFile(str(copy)).connect(read_only=True).rows("SELECT count(*) FROM job") == [(1,)]
+    with closing(SqliteFile(str(copy)).connect(read_only=True)) as database:
+        assert database.rows("SELECT count(*) FROM job") == [(1,)]
 
 
 def test_a_backup_does_not_go_over_the_database_itself(lab, db):
