@@ -156,8 +156,10 @@ class Retries(NamedTuple):
 
         Examples
         --------
-        >>> [round(delay) for delay in Retries(4, 10, 30).delays()]  # doctest: +SKIP
-        [9, 22, 27, 30]
+        >>> about = [10, 20, 30, 30]
+        >>> delays = [*Retries(4, backoff=10, backoff_max=30).delays()]
+        >>> len(delays), all(abs(delay - mean) <= mean / 4 for delay, mean in zip(delays, about))
+        (4, True)
         """
         waited = 0.0
         for number in range(self.times):
