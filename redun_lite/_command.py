@@ -227,6 +227,26 @@ def open_repository(options: Namespace) -> History | None:
     return open_history(repository_source(options))
 
 
+def recorded(options: Namespace, missing: str = "") -> History:
+    """Open the repository that a command is about, which has to have records.
+
+    Parameters
+    ----------
+    missing
+        What there is not, if there are none: the end of a message.
+
+    Raises
+    ------
+    UsageError
+        Nothing is recorded.
+    """
+    history = open_repository(options)
+    if history is None:
+        end = f", so there is no {missing}" if missing else ""
+        raise UsageError(f"nothing is recorded yet in {repository_source(options).address}{end}")
+    return history
+
+
 # Output
 
 

@@ -29,7 +29,7 @@ from ._command import (
     add_pager_option,
     add_repository_option,
     page,
-    repository_source,
+    recorded,
 )
 from ._compare import ABSENT, MOST, source_diff
 from ._display import (
@@ -47,7 +47,6 @@ from ._display import (
 )
 from ._errors import UsageError
 from ._format_value import format_stored, format_value
-from ._history import open_history
 from ._why import is_same_place
 from ._why_command import code_json, difference_json, listed, paint_diff, value_json
 
@@ -91,11 +90,7 @@ class DiffCommand(Command):
     def run(self, options: Namespace) -> int:
         if len(options.executions) > 2:
             raise UsageError("diff: name two executions at most")
-        source = repository_source(options)
-        history = open_history(source)
-        if history is None:
-            raise UsageError(f"nothing is recorded yet in {source.address}")
-        with history:
+        with recorded(options) as history:
             changes = compare_executions(history, *find_executions(history, options.executions))
             if options.format == "json":
                 import json

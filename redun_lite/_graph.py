@@ -16,7 +16,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, open_repository, repository_source
+from ._command import Command, add_repository_option, recorded
 from ._display import (
     KILLED,
     format_call,
@@ -114,13 +114,7 @@ class GraphCommand(Command):
             value = getattr(options, name)
             if value is not None and value < least:
                 raise UsageError(f"--{name} {value}: it takes {least} at least")
-        history = open_repository(options)
-        if history is None:
-            where = repository_source(options).address
-            raise UsageError(
-                f"nothing is recorded yet in {where}, so there is no {options.what!r} to draw"
-            )
-        with history:
+        with recorded(options, f"{options.what!r} to draw") as history:
             picture = draw(history, options.what, options.down, options.fold, options.depth)
         write_output([FORMATS[format_name](picture)], options.output)
         return 0

@@ -129,7 +129,6 @@ TABLES = {
     Kind.FILE: ("file", "file.value_id"),
 }
 
-EXECUTION_IDS = "SELECT id, uuid FROM execution WHERE uuid LIKE ? ORDER BY id DESC LIMIT ?"
 RUNNING_EXECUTIONS = SELECT_EXECUTION + "WHERE status = 'RUNNING'"
 ALL_TASKS = "SELECT id, digest, fullname FROM task"
 ALL_TYPES = "SELECT id, name FROM value_type"

@@ -21,7 +21,7 @@ from ._command import (
     PROGRAM,
     Command,
     add_repository_option,
-    open_repository,
+    recorded,
     repository_source,
 )
 from ._display import Palette, format_size, format_time, one_line, terminal_width, use_colour
@@ -83,12 +83,8 @@ class ReplCommand(Command):
         add_repository_option(parser)
 
     def run(self, options: Namespace) -> int:
-        source = repository_source(options)
-        history = open_repository(options)
-        if history is None:
-            raise UsageError(f"nothing is recorded yet in {source.address}")
-        with history:
-            return interact(Records(history, source))
+        with recorded(options) as history:
+            return interact(Records(history, repository_source(options)))
 
 
 class Records:

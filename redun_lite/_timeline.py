@@ -20,7 +20,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, open_repository, repository_source
+from ._command import Command, add_repository_option, recorded
 from ._display import (
     KILLED,
     format_call,
@@ -165,13 +165,7 @@ class TimelineCommand(Command):
         add_repository_option(parser)
 
     def run(self, options: Namespace) -> int:
-        history = open_repository(options)
-        if history is None:
-            where = repository_source(options).address
-            raise UsageError(
-                f"nothing is recorded yet in {where}, so there is no {options.execution!r} to draw"
-            )
-        with history:
+        with recorded(options, f"{options.execution!r} to draw") as history:
             execution = history.find_execution(options.execution)
             if _format_of(options) == "chrome":
                 write_output(chrome_trace(history, execution), options.output)

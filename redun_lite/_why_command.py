@@ -16,7 +16,7 @@ from ._command import (
     add_pager_option,
     add_repository_option,
     page,
-    repository_source,
+    recorded,
 )
 from ._compare import ABSENT, AS_RECORDED, GONE, MOST, UNKNOWN, FileState, source_diff
 from ._display import (
@@ -31,7 +31,7 @@ from ._display import (
 )
 from ._errors import UsageError
 from ._format_value import format_stored, format_value
-from ._history import ExecutionRow, JobRow, TaskRow, open_history
+from ._history import ExecutionRow, JobRow, TaskRow
 from ._why import ArgumentChange, CodeChange, Step, Why, explain
 
 if TYPE_CHECKING:
@@ -68,11 +68,7 @@ class WhyCommand(Command):
     def run(self, options: Namespace) -> int:
         if options.task is not None and options.job != "-":
             raise UsageError("why: name one job, or `-` and a task of the latest execution")
-        source = repository_source(options)
-        history = open_history(source)
-        if history is None:
-            raise UsageError(f"nothing is recorded yet in {source.address}, so there is no job")
-        with history:
+        with recorded(options, "job") as history:
             why = explain(history, find_job(history, options.job, options.task))
             if options.format == "json":
                 import json
