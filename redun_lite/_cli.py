@@ -40,7 +40,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 
 def _guarded(words: list[str]) -> int:
     """Run a command; turn errors into lines and exit codes."""
-    from ._command import BROKEN_PIPE, FAILED, INTERRUPTED, OK, PROGRAM, USAGE
+    from ._client.command import BROKEN_PIPE, FAILED, INTERRUPTED, OK, PROGRAM, USAGE
     from ._errors import RedunLiteError, UsageError
 
     _fill_gaps()
@@ -69,7 +69,7 @@ def _guarded(words: list[str]) -> int:
         if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
             _let_go_of_stdout()
             return _complain(f"cannot write standard output: {error.strerror}", FAILED)
-        from ._workflow import shadowing_module
+        from ._client.workflow import shadowing_module
 
         shadowing = shadowing_module()
         if shadowing is None:
@@ -91,7 +91,7 @@ def _fill_gaps() -> None:
 
 
 def _complain(message: str, code: int) -> int:
-    from ._command import PROGRAM
+    from ._client.command import PROGRAM
     from ._display import one_line
 
     print(f"{PROGRAM}: error: {one_line(message)}", file=sys.stderr)
@@ -108,7 +108,7 @@ def _let_go_of_stdout() -> None:
 def _dispatch(words: list[str]) -> int:
     from argparse import REMAINDER
 
-    from ._command import find_command, make_parser
+    from ._client.command import find_command, make_parser
     from ._errors import UsageError
 
     parser = make_parser("", "Workflows as lazy expressions, cached and recorded.", add_help=False)

@@ -9,7 +9,7 @@ Since the code is not seen from here, a result cannot be checked against it eith
 made in each execution, and it is the far side that finds its results cached.
 
 `rest_federated_task` goes further: it only leaves the arguments in a file and asks a server to run
-the task, and does not wait.  `_federated_server.py` is such a server.
+the task, and does not wait.  `_client/federated_server.py` is such a server.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from typing import (
 
 import pytest
 
-from redun_lite._arguments import help_lines, parse_arguments, takes_option
+from redun_lite._client.arguments import help_lines, parse_arguments, takes_option
 from redun_lite._errors import ArgumentError, UsageError
 from redun_lite._file import Dir, File
 from redun_lite._hints import describe_type, from_text, from_texts

@@ -11,7 +11,7 @@ from redun_lite import File, subrun, task
 from redun_lite import _changes as changes_module
 from redun_lite._changes import compare_executions, find_executions
 from redun_lite._cli import main as command_line
-from redun_lite._diff_command import DiffText, changes_json
+from redun_lite._client.diff import DiffText, changes_json
 from redun_lite._display import PLAIN
 from redun_lite._errors import UsageError
 from redun_lite._history import open_history

@@ -20,10 +20,10 @@ from support import ROOT
 
 from redun_lite import _schema
 from redun_lite._cli import main
+from redun_lite._client.workflow import ImportFailed, find_task, load_workflow
 from redun_lite._errors import UsageError
 from redun_lite._task import get_task_registry
 from redun_lite._version import VERSION
-from redun_lite._workflow import ImportFailed, find_task, load_workflow
 
 WORKFLOW = '''
     from __future__ import annotations

@@ -16,10 +16,10 @@ from support import ROOT, Lab
 
 from redun_lite import task
 from redun_lite._cli import main
-from redun_lite._command import COMMANDS, find_command
-from redun_lite._completion import FILES, FOLDERS, SCRIPTS, candidates, script_of
+from redun_lite._client.command import COMMANDS, find_command
+from redun_lite._client.completion import FILES, FOLDERS, SCRIPTS, candidates, script_of
+from redun_lite._client.task_names import tasks_of
 from redun_lite._history import open_history
-from redun_lite._task_names import tasks_of
 
 redun_namespace = "test_completion"
 

@@ -13,7 +13,7 @@ from support import ROOT, commands, python
 
 import redun_lite
 from redun_lite import AliasExecutor, Config, LocalExecutor
-from redun_lite._command import COMMANDS, find_command
+from redun_lite._client.command import COMMANDS, find_command
 from redun_lite._config import BackendConfig, SchedulerConfig
 from redun_lite._federation import _DESCRIPTION, _REQUIRED
 from redun_lite._ini import read_sections

@@ -36,10 +36,10 @@ from redun_lite import (
     rest_federated_task,
     task,
 )
+from redun_lite._client.federated_server import FederatedServer
+from redun_lite._client.log import log_lines
 from redun_lite._federated import TOKEN_ENV
-from redun_lite._federated_server import FederatedServer
 from redun_lite._federation import federation_of
-from redun_lite._log import log_lines
 
 redun_namespace = "test_federated"
 

@@ -10,11 +10,11 @@ from support import Lab
 
 from redun_lite import File, catch, subrun, task
 from redun_lite._cli import main
+from redun_lite._client.graph import draw
+from redun_lite._client.picture import FILE, Box, Picture, to_svg
 from redun_lite._errors import UsageError
-from redun_lite._graph import draw
 from redun_lite._history import open_history
 from redun_lite._job import CACHED, CANCELLED, DONE, FAILED
-from redun_lite._picture import FILE, Box, Picture, to_svg
 
 redun_namespace = "test_graph"
 
@@ -235,8 +235,8 @@ def test_what_a_box_tells_besides(history, lab):
 
 
 def test_more_boxes_than_can_be_drawn_are_left_out(history, lab, monkeypatch):
-    monkeypatch.setattr("redun_lite._graph._MAX_BOXES", 2)
-    monkeypatch.setattr("redun_lite._graph._MOST_BOXES", 3)
+    monkeypatch.setattr("redun_lite._client.graph._MAX_BOXES", 2)
+    monkeypatch.setattr("redun_lite._client.graph._MOST_BOXES", 3)
     picture = draw(history, execution(lab, "study"))
     assert drawn(picture.boxes) == ["study", ["total", "sample ×40"]]
     assert picture.notes == ["120 further jobs are left out"]

@@ -1306,7 +1306,9 @@ def test_the_log_shows_handles_where_their_class_is_not_known(steps):
         "SELECT value.digest FROM call JOIN value ON value.id = result_id "
         "JOIN task ON task.id = task_id WHERE fullname = 'test_handle.two'"
     )
-    looking = "from redun_lite._log import log_lines; import sys; print(*log_lines(*sys.argv[1:]))"
+    looking = (
+        "from redun_lite._client.log import log_lines; import sys; print(*log_lines(*sys.argv[1:]))"
+    )
     done = python("-c", looking, steps.lab.path, value.hex())
     shown = steps.result.get_hash()[:8]
     assert f"WorldHandle(fullname=test_handle.world, hash={shown})" in done.stdout

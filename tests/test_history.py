@@ -11,6 +11,7 @@ import pytest
 from support import Lab, SteeredExecutor
 
 from redun_lite import File, ScriptError, script, task
+from redun_lite._client.log import log_lines
 from redun_lite._errors import NewerRepository, NotARepository, RepositoryError, UsageError
 from redun_lite._expr import dumps_expr
 from redun_lite._history import (
@@ -21,7 +22,6 @@ from redun_lite._history import (
     ValueRow,
     open_history,
 )
-from redun_lite._log import log_lines
 from redun_lite._record import ErrorValue
 from redun_lite._timers import now
 

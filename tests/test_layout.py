@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from redun_lite._layout import Edge, lay_out
+from redun_lite._client.layout import Edge, lay_out
 
 SIZE = (80.0, 30.0)
 

@@ -12,7 +12,7 @@ from support import ROOT, Lab
 
 from redun_lite import File, get_task_registry, task
 from redun_lite._cli import main
-from redun_lite._log import LogCommand
+from redun_lite._client.log import LogCommand
 
 redun_namespace = "test_log"
 

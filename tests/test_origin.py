@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from redun_lite import _origin
-from redun_lite._origin import Checkout, DirtyCheck, find_checkout, without_credentials
+from redun_lite._client import origin
+from redun_lite._client.origin import Checkout, DirtyCheck, find_checkout, without_credentials
 
 FIRST, SECOND = "1" * 40, "2" * 40
 
@@ -153,5 +153,5 @@ def test_the_workflow_tells_where_to_look(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "flow.py").write_text("")
-    assert _origin.folder_of_workflow("a/flow.py") == str(tmp_path / "a")
-    assert _origin.folder_of_workflow("package.module") == str(tmp_path)
+    assert origin.folder_of_workflow("a/flow.py") == str(tmp_path / "a")
+    assert origin.folder_of_workflow("package.module") == str(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from support import InlineExecutor, Lab, SteeredExecutor
 
 from redun_lite import catch, task
-from redun_lite._progress import (
+from redun_lite._client.progress import (
     LiveLine,
     PlainReporter,
     SilentReporter,

@@ -10,9 +10,9 @@ import pytest
 
 from redun_lite import File, task
 from redun_lite._cli import main
+from redun_lite._client.repl import Records
 from redun_lite._config import Config
 from redun_lite._history import ExecutionRow, JobRow, ValueRow, open_history
-from redun_lite._repl import Records
 from redun_lite._scheduler import Scheduler
 from redun_lite._sqlite import SqliteFile
 
@@ -113,7 +113,7 @@ def test_what_a_job_was_given_and_came_to_is_shown_without_being_loaded(repl, mo
     def refuse(*_):
         raise AssertionError("a value was loaded")
 
-    monkeypatch.setattr("redun_lite._repl.load_value", refuse)
+    monkeypatch.setattr("redun_lite._client.repl.load_value", refuse)
     code, shown, told = repl(
         "job = query(Job, task='pair')[0]", "arguments(job)", "result(job)", "result(job).data[:1]"
     )

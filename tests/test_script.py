@@ -31,8 +31,8 @@ from redun_lite import (
     task,
 )
 from redun_lite import _fs as fs
+from redun_lite._client.log import log_lines
 from redun_lite._expr import dumps_expr, loads_expr
-from redun_lite._log import log_lines
 from redun_lite._record import ErrorValue
 from redun_lite._script import MOST_KEPT, make_script, shell_text
 

@@ -136,7 +136,7 @@ def test_an_error_of_the_function_is_shown_with_its_traceback(project, capsys):
     status, shown = run(capsys, *RUN)
     assert status == 2
     assert 'raise ZeroDivisionError("no workers")' in shown
-    assert "_setup.py" not in shown
+    assert "setup.py" not in shown
     assert shown.endswith("error: ../setup_wf.py::broken failed: ZeroDivisionError('no workers')\n")
 
 

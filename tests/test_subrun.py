@@ -37,9 +37,9 @@ from redun_lite import (
     task,
     with_export_options,
 )
+from redun_lite._client.log import log_lines
 from redun_lite._db import Repository
 from redun_lite._job import Reporter
-from redun_lite._log import log_lines
 from redun_lite._record import ORIGIN
 from redun_lite.functools import map_
 from redun_lite.testing import TemporaryRepository, assert_ran

@@ -14,7 +14,6 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from support import Lab
 
-import redun_lite._sync as sync
 from redun_lite import Config, File, Handle, apply_tags, catch, subrun, task
 from redun_lite._absorb import _WRITERS
 from redun_lite._cli import main
@@ -737,10 +736,10 @@ def test_a_configuration_with_repositories_can_be_read_again(here):
     assert config.repository("team").db_path() == "/data/x.db"
 
 
-def test_commands_share_their_words(capsys):
-    for command in ("export", "import", "push", "pull", "repo"):
-        assert main(["help", command]) == 0
-    assert sync._NAME.fullmatch("a-b.c")
+def test_a_name_may_have_dots_and_dashes_but_no_spaces(here, capsys):
+    assert run_command(capsys, "repo", "add", "a-b.c", "x.db")[0] == 0
+    code, _, told = run_command(capsys, "repo", "add", "a b", "x.db")
+    assert (code, "a name is of letters, digits, - _ and ." in told) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["push", "pull"])

@@ -267,7 +267,7 @@ def test_a_run_tells_the_commit_and_the_origin_of_its_code(empty):
 
 def test_a_run_tells_whether_its_code_differs_from_the_commit(empty, monkeypatch):
     make_checkout(empty)
-    monkeypatch.setattr("redun_lite._run.DirtyCheck", lambda checkout: Answer(True))
+    monkeypatch.setattr("redun_lite._client.run.DirtyCheck", lambda checkout: Answer(True))
     assert run_tags(empty)["git_dirty"] == "true"
 
 

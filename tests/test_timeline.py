@@ -12,9 +12,9 @@ from support import Lab
 
 from redun_lite import subrun, task
 from redun_lite._cli import main
+from redun_lite._client.timeline import Bar, _in_lanes, chrome_trace, draw, read_timeline, ticks
 from redun_lite._history import open_history
 from redun_lite._job import CACHED, DONE, FAILED
-from redun_lite._timeline import Bar, _in_lanes, chrome_trace, draw, read_timeline, ticks
 
 redun_namespace = "test_timeline"
 SECOND = 1_000_000
@@ -261,13 +261,13 @@ def test_bands_hold_all_the_time_that_jobs_took(tmp_path, seed):
 
 
 def test_more_jobs_at_a_time_than_fit_are_bands(tmp_path, monkeypatch):
-    monkeypatch.setattr("redun_lite._timeline.MAX_LANES", 3)
+    monkeypatch.setattr("redun_lite._client.timeline.MAX_LANES", 3)
     assert Times(tmp_path, gather(4)).read().bands
 
 
 def test_bands_say_how_many_jobs_there_were(tmp_path, monkeypatch):
-    monkeypatch.setattr("redun_lite._timeline.MAX_BARS", 1)
-    monkeypatch.setattr("redun_lite._timeline.read_timeline.__defaults__", (1,))
+    monkeypatch.setattr("redun_lite._client.timeline.MAX_BARS", 1)
+    monkeypatch.setattr("redun_lite._client.timeline.read_timeline.__defaults__", (1,))
     shown = texts(Times(tmp_path, gather(4)).svg())
     assert "×4 · 40.0 s" in shown
     assert "How many jobs of each task ran at a time; the highest number is at the right." in shown
@@ -290,7 +290,7 @@ def test_a_trace_has_an_event_for_each_job(tmp_path):
 
 
 def test_a_trace_says_what_it_leaves_out(tmp_path, monkeypatch):
-    monkeypatch.setattr("redun_lite._timeline.MAX_EVENTS", 3)
+    monkeypatch.setattr("redun_lite._client.timeline.MAX_EVENTS", 3)
     trace = Times(tmp_path, gather(4), [(1, 2), (1, 9), (1, 2), (1, 8)]).trace()
     assert trace["otherData"]["leftOut"] == "the 2 shortest jobs"
     assert {e["dur"] for e in trace["traceEvents"] if e["ph"] == "X"} == {

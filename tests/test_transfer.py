@@ -52,7 +52,7 @@ def here(tmp_path, monkeypatch):
     os.mkdir(system.root)
     known = _fs.get_filesystem
     monkeypatch.setattr(
-        "redun_lite._transfer.get_filesystem",
+        "redun_lite._client.transfer.get_filesystem",
         lambda url: system if url.startswith("mem:") else known(url=url),
     )
     monkeypatch.chdir(folder)

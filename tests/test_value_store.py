@@ -21,10 +21,10 @@ from redun_lite import (
     task,
 )
 from redun_lite._check import Checker
+from redun_lite._client.log import log_lines
 from redun_lite._fs import LocalFileSystem
 from redun_lite._hash import digest
 from redun_lite._history import open_history
-from redun_lite._log import log_lines
 from redun_lite._sqlite import SqliteFile
 from redun_lite._value_store import StoredFile, ValueStore, fetch, is_safe_to_show
 

@@ -13,12 +13,12 @@ from support import Lab
 from redun_lite import ContentFile, Dir, File, catch, subrun, task
 from redun_lite import _why as reasons
 from redun_lite._cli import main as command_line
+from redun_lite._client.why import WhyJson, WhyText, find_job
 from redun_lite._compare import CHANGED, GONE, UNKNOWN
 from redun_lite._errors import UsageError
 from redun_lite._history import open_history
 from redun_lite._task import get_task_registry
 from redun_lite._why import Why, explain
-from redun_lite._why_command import WhyJson, WhyText, find_job
 
 redun_namespace = "test_why"
 

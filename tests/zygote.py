@@ -52,7 +52,7 @@ def _import_package() -> None:
     import importlib
 
     import redun_lite
-    from redun_lite._command import COMMANDS
+    from redun_lite._client.command import COMMANDS
 
     for path in Path(str(redun_lite.__file__)).parent.glob("_*.py"):
         importlib.import_module(f"{_PACKAGE}.{path.stem}")

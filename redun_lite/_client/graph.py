@@ -16,8 +16,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, recorded
-from ._display import (
+from .._display import (
     KILLED,
     format_call,
     format_count,
@@ -25,11 +24,11 @@ from ._display import (
     format_time,
     one_line,
 )
-from ._errors import UsageError
-from ._format_value import format_error, format_stored
-from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
-from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
-from ._lineage import (
+from .._errors import UsageError
+from .._format_value import format_error, format_stored
+from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
+from .._lineage import (
     CALL,
     Limits,
     Lineage,
@@ -38,14 +37,15 @@ from ._lineage import (
     trace_down,
     trace_up,
 )
-from ._picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg
-from ._schema import JOB_NUMBER_BITS
+from .._schema import JOB_NUMBER_BITS
+from .command import Command, add_repository_option, recorded
+from .picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from ._history import ArgumentRow, History
+    from .._history import ArgumentRow, History
 
 FORMATS = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
 
@@ -624,7 +624,7 @@ class _Details:
 
 def _error_of(value: ValueRow) -> str:
     """Return a stored error as one line; of what is none, nothing."""
-    from ._safe_load import Composite, load_safely
+    from .._safe_load import Composite, load_safely
 
     if value.type_name != "redun_lite.ErrorValue" or value.data is None:
         return ""

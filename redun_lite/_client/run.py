@@ -13,27 +13,27 @@ from argparse import Namespace
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
-from ._arguments import help_lines, parse_arguments, takes_option
-from ._command import FAILED, OK, Command
-from ._config import Config
-from ._display import clip, ends_of, format_count, one_line, printable, terminal_width
-from ._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
-from ._ini import value_of_word
-from ._origin import DirtyCheck, find_checkout, folder_of_workflow
-from ._progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
-from ._record import ORIGIN, format_traceback
-from ._rerun import Recorded, find_recorded, load_arguments, rerun_words
-from ._setup import make_scheduler
-from ._version import VERSION
-from ._workflow import find_task, load_workflow
+from .._config import Config
+from .._display import clip, ends_of, format_count, one_line, printable, terminal_width
+from .._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
+from .._ini import value_of_word
+from .._record import ORIGIN, format_traceback
+from .._version import VERSION
+from .arguments import help_lines, parse_arguments, takes_option
+from .command import FAILED, OK, Command
+from .origin import DirtyCheck, find_checkout, folder_of_workflow
+from .progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
+from .rerun import Recorded, find_recorded, load_arguments, rerun_words
+from .setup import make_scheduler
+from .workflow import find_task, load_workflow
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
 
-    from ._job import Job
-    from ._origin import Checkout
-    from ._scheduler import Scheduler
-    from ._task import Task
+    from .._job import Job
+    from .._scheduler import Scheduler
+    from .._task import Task
+    from .origin import Checkout
 
 _MAX_SHOWN = 50  # Calls that a dry run lists.
 
@@ -317,7 +317,7 @@ def _context(config: Config, options: Namespace) -> dict[str, Any]:
 
 def _read_input(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Load arguments from a pickle, which may run anything: the user said `--input`."""
-    from ._value import loads
+    from .._value import loads
 
     try:
         with open(path, "rb") as stream:

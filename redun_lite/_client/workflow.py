@@ -17,9 +17,9 @@ import sys
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
-from ._errors import UnknownTask, UsageError, suggest
-from ._record import format_traceback
-from ._task import Task, get_task_registry
+from .._errors import UnknownTask, UsageError, suggest
+from .._record import format_traceback
+from .._task import Task, get_task_registry
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -157,7 +157,7 @@ def user_traceback(error: BaseException) -> str:
 
 
 def _is_users(file: str) -> bool:
-    ours = os.path.dirname(os.path.abspath(__file__)) + os.sep
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
     return not (file.startswith(("<frozen", ours)) or file == importlib.__file__)
 
 

@@ -1,8 +1,8 @@
 """`log`: show what was run.
 
 Without an id it lists records of one kind or of several, those that filters let through; with one
-it shows that record, or those that have to do with it.  `_query` finds, `_describe` says how a
-record looks to a person, `_log_json` how to a program.
+it shows that record, or those that have to do with it.  `_query` finds, `describe` says how a
+record looks to a person, `log_json` how to a program.
 
 On a terminal a screenful of the latest is most often what is looked for, so lists end there and say
 how to go on.  Where a program reads on, each record has its line.
@@ -16,21 +16,10 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ._command import (
-    FAILED,
-    OK,
-    PROGRAM,
-    Command,
-    add_pager_option,
-    add_repository_option,
-    page,
-    repository_source,
-)
-from ._database import ALL
-from ._describe import BLOCK, MAX_EXECUTIONS, Describer
-from ._display import PLAIN, Palette, format_count, one_line, terminal_width, use_colour
-from ._errors import UsageError
-from ._filters import (
+from .._database import ALL
+from .._display import PLAIN, Palette, format_count, one_line, terminal_width, use_colour
+from .._errors import UsageError
+from .._filters import (
     EXECUTION_STATUSES,
     JOB_STATUSES,
     Filters,
@@ -40,17 +29,28 @@ from ._filters import (
     parse_time,
     split,
 )
-from ._history import FileRow, TaskRow, open_history
-from ._query import Kind, Query, row_id_of
-from ._sqlite import source_at
-from ._timers import now
+from .._history import FileRow, TaskRow, open_history
+from .._query import Kind, Query, row_id_of
+from .._sqlite import source_at
+from .._timers import now
+from .command import (
+    FAILED,
+    OK,
+    PROGRAM,
+    Command,
+    add_pager_option,
+    add_repository_option,
+    page,
+    repository_source,
+)
+from .describe import BLOCK, MAX_EXECUTIONS, Describer
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from ._database import Source
-    from ._history import Found, History
+    from .._database import Source
+    from .._history import Found, History
 
 _MAX_RECORDS = 30  # Of a kind that a terminal shows.
 
@@ -342,7 +342,7 @@ class _Log:
         count = query.count(kind)
         self.has_found = self.has_found or count > 0
         if self._options.format == "json":
-            from ._log_json import count_line
+            from .log_json import count_line
 
             yield count_line(kind, count)
         else:
@@ -444,7 +444,7 @@ class _Log:
             yield from self._describer.show(row, self._id_of(kind, row))
 
     def _json(self, kind: Kind, rows: Iterable[Any]) -> Iterator[str]:
-        from ._log_json import JsonLines
+        from .log_json import JsonLines
 
         return JsonLines(self._history).lines(kind, rows)
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._display import format_table, one_line
-from ._errors import ArgumentError, UsageError, suggest
-from ._format_value import format_value
-from ._hints import (
+from .._display import format_table, one_line
+from .._errors import ArgumentError, UsageError, suggest
+from .._format_value import format_value
+from .._hints import (
     NO_HINT,
     describe_type,
     from_text,
@@ -30,7 +30,7 @@ from ._hints import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._task import Task
+    from .._task import Task
 
 _MANY_ARGS = inspect.Parameter.VAR_POSITIONAL
 _MANY_KWARGS = inspect.Parameter.VAR_KEYWORD

@@ -14,7 +14,7 @@ import shlex
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable
 
-from ._display import (
+from .._display import (
     SCRIPT_TASK,
     Palette,
     clip,
@@ -32,8 +32,8 @@ from ._display import (
     one_line,
     printable,
 )
-from ._format_value import VALUE_LENGTH, format_error, format_stored, format_stored_block
-from ._history import (
+from .._format_value import VALUE_LENGTH, format_error, format_stored, format_stored_block
+from .._history import (
     MAX_VALUE_SIZE,
     CallRow,
     ExecutionRow,
@@ -43,16 +43,16 @@ from ._history import (
     TreeEntry,
     ValueRow,
 )
-from ._job import DONE, FAILED
-from ._lineage import VALUE, Limits, LineageNode, TreeLine, trace_down, trace_up, tree_of
-from ._safe_load import Composite, load_safely
-from ._schema import JOB_NUMBER_BITS
-from ._uses import TaskVersion, latest_jobs_of, origin_of_failure, versions_of_task
+from .._job import DONE, FAILED
+from .._lineage import VALUE, Limits, LineageNode, TreeLine, trace_down, trace_up, tree_of
+from .._safe_load import Composite, load_safely
+from .._schema import JOB_NUMBER_BITS
+from .._uses import TaskVersion, latest_jobs_of, origin_of_failure, versions_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ._history import ArgumentRow, Found, History
+    from .._history import ArgumentRow, Found, History
 
 MAX_EXECUTIONS = 30
 BLOCK = 1_000

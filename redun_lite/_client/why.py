@@ -9,17 +9,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from . import _why
-from ._command import (
-    OK,
-    Command,
-    add_pager_option,
-    add_repository_option,
-    page,
-    recorded,
-)
-from ._compare import ABSENT, AS_RECORDED, GONE, MOST, UNKNOWN, FileState, source_diff
-from ._display import (
+from .. import _why
+from .._compare import ABSENT, AS_RECORDED, GONE, MOST, UNKNOWN, FileState, source_diff
+from .._display import (
     Palette,
     clip,
     format_command,
@@ -29,17 +21,25 @@ from ._display import (
     terminal_width,
     use_colour,
 )
-from ._errors import UsageError
-from ._format_value import format_stored, format_value
-from ._history import ExecutionRow, JobRow, TaskRow
-from ._why import ArgumentChange, CodeChange, Step, Why, explain
+from .._errors import UsageError
+from .._format_value import format_stored, format_value
+from .._history import ExecutionRow, JobRow, TaskRow
+from .._why import ArgumentChange, CodeChange, Step, Why, explain
+from .command import (
+    OK,
+    Command,
+    add_pager_option,
+    add_repository_option,
+    page,
+    recorded,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
-    from ._compare import Difference
-    from ._history import History, ValueRow
+    from .._compare import Difference
+    from .._history import History, ValueRow
 
 _WIDTH = 120  # Columns for values, where the output is no terminal.
 _MAX_DIFF = 60  # Lines of a diff of two sources.

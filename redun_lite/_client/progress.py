@@ -19,7 +19,7 @@ from collections import deque
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from ._display import (
+from .._display import (
     RETRY,
     Palette,
     clip,
@@ -32,13 +32,13 @@ from ._display import (
     terminal_width,
     use_colour,
 )
-from ._format_value import format_error, format_value
-from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
-from ._record import message_of
-from ._schema import JOB_NUMBER_BITS
+from .._format_value import format_error, format_value
+from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
+from .._record import message_of
+from .._schema import JOB_NUMBER_BITS
 
 if TYPE_CHECKING:
-    from ._job import Job
+    from .._job import Job
 
 REDRAW_INTERVAL = 0.1
 """Seconds between two drawings of the live line."""

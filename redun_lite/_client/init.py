@@ -7,10 +7,10 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from ._command import OK, Command
-from ._config import CONFIG_DIR, CONFIG_ENV, CONFIG_FILE, Config, init_config_dir
-from ._plugins import database_source
-from ._schema import VERSION
+from .._config import CONFIG_DIR, CONFIG_ENV, CONFIG_FILE, Config, init_config_dir
+from .._plugins import database_source
+from .._schema import VERSION
+from .command import OK, Command
 
 if TYPE_CHECKING:
     from argparse import Namespace

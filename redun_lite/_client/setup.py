@@ -11,15 +11,15 @@ import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
-from ._arguments import parse_words
-from ._errors import ArgumentError, RedunLiteError, UsageError, suggest
-from ._scheduler import Scheduler
-from ._workflow import ImportFailed, load_workflow, user_traceback
+from .._errors import ArgumentError, RedunLiteError, UsageError, suggest
+from .._scheduler import Scheduler
+from .arguments import parse_words
+from .workflow import ImportFailed, load_workflow, user_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ._config import Config
+    from .._config import Config
 
 _OPTION = "setup_scheduler"
 

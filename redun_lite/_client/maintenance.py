@@ -6,7 +6,17 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ._command import (
+from .._database import Upkeep
+from .._display import format_count, format_size, format_table, one_line
+from .._errors import RepositoryError, RepositoryWriteError, UsageError
+from .._history import History, open_history
+from .._ini import value_of_word
+from .._migration import FIRST_WITH_STORE, losses
+from .._schema import STEPS
+from .._schema import VERSION as SCHEMA_VERSION
+from .._value_store import StorePlace, ValueStore, folders_of, home_of, store_name
+from .._version import VERSION
+from .command import (
     FAILED,
     OK,
     PROGRAM,
@@ -16,24 +26,14 @@ from ._command import (
     existing_config,
     repository_source,
 )
-from ._database import Upkeep
-from ._display import format_count, format_size, format_table, one_line
-from ._errors import RepositoryError, RepositoryWriteError, UsageError
-from ._history import History, open_history
-from ._ini import value_of_word
-from ._migration import FIRST_WITH_STORE, losses
-from ._schema import STEPS
-from ._schema import VERSION as SCHEMA_VERSION
-from ._value_store import StorePlace, ValueStore, folders_of, home_of, store_name
-from ._version import VERSION
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable
 
-    from ._database import Database, Source
-    from ._garbage import Keep
-    from ._migration import Loss
+    from .._database import Database, Source
+    from .._garbage import Keep
+    from .._migration import Loss
 
 _TABLES = {
     "execution": "executions",
@@ -269,7 +269,7 @@ def _say_versions(source: Source, version: int, target: int) -> None:
 
 
 def _refuse_if_running(database: Database) -> None:
-    from ._garbage import running_executions
+    from .._garbage import running_executions
 
     running = running_executions(database)
     if running:
@@ -299,7 +299,7 @@ class _Check(_Action):
         )
 
     def run(self, options: Namespace) -> int:
-        from ._check import Checker
+        from .._check import Checker
 
         source = _existing_source(options)
         loading = {} if options.load is None else _loading(options.load)
@@ -324,9 +324,9 @@ class _Check(_Action):
 
 def _loading(scripts: list[str]) -> dict[str, Any]:
     """Return what loads values and gives them keys, once the scripts are imported."""
-    from ._expr import key_of_expr
-    from ._record import load_value
-    from ._workflow import load_workflow, put_on_path
+    from .._expr import key_of_expr
+    from .._record import load_value
+    from .workflow import load_workflow, put_on_path
 
     put_on_path(os.getcwd())
     for script in scripts:
@@ -369,7 +369,7 @@ class _Gc(_Action):
         )
 
     def run(self, options: Namespace) -> int:
-        from ._garbage import collect
+        from .._garbage import collect
 
         keep = _keep_of(options)
         source = _existing_source(options)
@@ -397,8 +397,8 @@ class _Gc(_Action):
 
 
 def _keep_of(options: Namespace) -> Keep:
-    from ._garbage import ANY, Keep
-    from ._timers import now
+    from .._garbage import ANY, Keep
+    from .._timers import now
 
     if options.keep is None and options.keep_days is None and not options.keep_tag:
         raise UsageError(

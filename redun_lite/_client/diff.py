@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ._changes import (
+from .._changes import (
     BELOW,
     CODE,
     MAX_JOBS,
@@ -23,16 +23,8 @@ from ._changes import (
     details_of,
     find_executions,
 )
-from ._command import (
-    OK,
-    Command,
-    add_pager_option,
-    add_repository_option,
-    page,
-    recorded,
-)
-from ._compare import ABSENT, MOST, source_diff
-from ._display import (
+from .._compare import ABSENT, MOST, source_diff
+from .._display import (
     Palette,
     clip,
     clip_middle,
@@ -45,18 +37,26 @@ from ._display import (
     terminal_width,
     use_colour,
 )
-from ._errors import UsageError
-from ._format_value import format_stored, format_value
-from ._why import is_same_place
-from ._why_command import code_json, difference_json, listed, paint_diff, value_json
+from .._errors import UsageError
+from .._format_value import format_stored, format_value
+from .._why import is_same_place
+from .command import (
+    OK,
+    Command,
+    add_pager_option,
+    add_repository_option,
+    page,
+    recorded,
+)
+from .why import code_json, difference_json, listed, paint_diff, value_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
-    from ._history import ExecutionRow, History, JobRow, ValueRow
-    from ._safe_load import Composite
-    from ._why import CodeChange
+    from .._history import ExecutionRow, History, JobRow, ValueRow
+    from .._safe_load import Composite
+    from .._why import CodeChange
 
 _WIDTH = 120  # Columns for values, where the output is no terminal.
 _MAX_GROUPS = 40  # Kinds of changes of jobs.

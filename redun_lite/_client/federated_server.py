@@ -28,12 +28,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import OK, Command
-from ._config import CONFIG_FILE, Config
-from ._errors import UsageError
-from ._federated import TOKEN_ENV, input_path
-from ._federation import FederatedTask, federation_of
-from ._workflow import put_on_path
+from .._config import CONFIG_FILE, Config
+from .._errors import UsageError
+from .._federated import TOKEN_ENV, input_path
+from .._federation import FederatedTask, federation_of
+from .command import OK, PACKAGE, Command, import_root
+from .workflow import put_on_path
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -53,8 +53,6 @@ _KINDS = {
     "cache": bool,
 }
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_PACKAGE = __name__.rpartition(".")[0]
-_PACKAGE_ROOT = Path(__file__).parents[_PACKAGE.count(".") + 1]
 
 
 class Refused(Exception):
@@ -185,13 +183,13 @@ class FederatedServer(ThreadingHTTPServer):
         return expected
 
     def _start(self, task: FederatedTask, arguments: Path, submission: Submission) -> None:
-        command = [sys.executable, "-m", _PACKAGE, "--config", str(task.config_dir), "run"]
+        command = [sys.executable, "-m", PACKAGE, "--config", str(task.config_dir), "run"]
         command += ["--input", str(arguments), "--execution-id", submission.execution_id]
         command += [] if submission.cache else ["--no-cache"]
         command += [task.load_module, task.fullname]
         environ = {name: value for name, value in os.environ.items() if name != TOKEN_ENV}
         path = environ.get("PYTHONPATH")
-        environ["PYTHONPATH"] = os.pathsep.join([*([path] if path else []), str(_PACKAGE_ROOT)])
+        environ["PYTHONPATH"] = os.pathsep.join([*([path] if path else []), import_root()])
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
         path_of_output = arguments.with_name("output")  # That it is there says: it was started.
         try:

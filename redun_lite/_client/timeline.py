@@ -20,8 +20,7 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import Command, add_repository_option, recorded
-from ._display import (
+from .._display import (
     KILLED,
     format_call,
     format_count,
@@ -30,18 +29,19 @@ from ._display import (
     format_time,
     one_line,
 )
-from ._errors import UsageError
-from ._format_value import format_stored
-from ._graph import STREAM, short_names, write_output
-from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
-from ._schema import JOB_NUMBER_BITS
-from ._svg import SERIES, Svg, fit, text_width
+from .._errors import UsageError
+from .._format_value import format_stored
+from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
+from .._schema import JOB_NUMBER_BITS
+from .command import Command, add_repository_option, recorded
+from .graph import STREAM, short_names, write_output
+from .svg import SERIES, Svg, fit, text_width
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable, Iterable, Iterator
 
-    from ._history import ExecutionRow, History
+    from .._history import ExecutionRow, History
 
 MAX_BARS = 1_500
 """Jobs that a picture shows one by one."""

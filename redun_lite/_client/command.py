@@ -1,6 +1,6 @@
 """What commands of the command line have in common.
 
-A command is a class in the room of its subject: `add_arguments` says what it takes, `run` does it
+A command is a class in a room of this folder: `add_arguments` says what it takes, `run` does it
 and returns the exit code.  The table of them names these rooms, which are imported when a command
 is called.
 
@@ -14,17 +14,20 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ._errors import UsageError, suggest
+from .._errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from ._config import Config
-    from ._database import Source
-    from ._history import History
+    from .._config import Config
+    from .._database import Source
+    from .._history import History
 
 PROGRAM = "redun_lite"
+
+PACKAGE = __name__.rsplit(".", 2)[0]
+"""The name of this package here."""
 
 OK = 0
 FAILED = 1
@@ -35,31 +38,31 @@ BROKEN_PIPE = 141
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
-    "completion": ("_completion:CompletionCommand", "Print what lets a shell complete commands."),
+    "completion": ("completion:CompletionCommand", "Print what lets a shell complete commands."),
     "db": (
-        "_maintenance:DbCommand",
+        "maintenance:DbCommand",
         "Look after the database: its size, version, soundness; garbage, copies.",
     ),
-    "diff": ("_diff_command:DiffCommand", "Show what changed between two executions."),
-    "export": ("_sync:ExportCommand", "Write records to a file."),
+    "diff": ("diff:DiffCommand", "Show what changed between two executions."),
+    "export": ("sync:ExportCommand", "Write records to a file."),
     "federated-server": (
-        "_federated_server:FederatedServerCommand",
+        "federated_server:FederatedServerCommand",
         "Run federated tasks for those who ask over HTTP.",
     ),
-    "fs": ("_transfer:FsCommand", "Copy files between file systems: fs cp."),
-    "graph": ("_graph:GraphCommand", "Draw an execution, or where a file or call came from."),
-    "help": ("_help:HelpCommand", "Show what a command does."),
-    "import": ("_sync:ImportCommand", "Take up records from a file."),
-    "init": ("_init:InitCommand", "Make a configuration and a database."),
-    "log": ("_log:LogCommand", "Show what was run: executions, jobs, values."),
-    "pull": ("_sync:PullCommand", "Get records from another repository."),
-    "push": ("_sync:PushCommand", "Send records to another repository."),
-    "repl": ("_repl:ReplCommand", "Ask the repository at a prompt of Python."),
-    "repo": ("_sync:RepoCommand", "Name other repositories: repo list, add, remove."),
-    "run": ("_run:RunCommand", "Run a task of a workflow."),
-    "tag": ("_tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
-    "timeline": ("_timeline:TimelineCommand", "Draw which jobs ran when."),
-    "why": ("_why_command:WhyCommand", "Say why a job ran instead of being replayed."),
+    "fs": ("transfer:FsCommand", "Copy files between file systems: fs cp."),
+    "graph": ("graph:GraphCommand", "Draw an execution, or where a file or call came from."),
+    "help": ("help:HelpCommand", "Show what a command does."),
+    "import": ("sync:ImportCommand", "Take up records from a file."),
+    "init": ("init:InitCommand", "Make a configuration and a database."),
+    "log": ("log:LogCommand", "Show what was run: executions, jobs, values."),
+    "pull": ("sync:PullCommand", "Get records from another repository."),
+    "push": ("sync:PushCommand", "Send records to another repository."),
+    "repl": ("repl:ReplCommand", "Ask the repository at a prompt of Python."),
+    "repo": ("repositories:RepoCommand", "Name other repositories: repo list, add, remove."),
+    "run": ("run:RunCommand", "Run a task of a workflow."),
+    "tag": ("tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
+    "timeline": ("timeline:TimelineCommand", "Draw which jobs ran when."),
+    "why": ("why:WhyCommand", "Say why a job ran instead of being replayed."),
 }
 """For each command its class, and in a line what it is for."""
 
@@ -119,6 +122,14 @@ def find_command(name: str) -> Command:
     room, _, class_name = COMMANDS[name][0].partition(":")
     command: Command = getattr(import_module(f".{room}", __package__), class_name)(name)
     return command
+
+
+def import_root() -> str:
+    """Return the folder, or zip file, from which Python imports this package."""
+    place = os.path.abspath(__file__)
+    for _ in range(PACKAGE.count(".") + 3):  # This file, its folder, the package.
+        place = os.path.dirname(place)
+    return place
 
 
 def make_parser(command: str, description: str, add_help: bool = True) -> ArgumentParser:
@@ -204,7 +215,7 @@ def existing_config(options: Namespace) -> Config:
     """Read the configuration that applies, for commands that only look: they make none."""
     from pathlib import Path
 
-    from ._config import CONFIG_FILE, Config, find_config_dir
+    from .._config import CONFIG_FILE, Config, find_config_dir
 
     folder = find_config_dir(getattr(options, "config", None), Path.cwd(), os.environ)
     file = folder / CONFIG_FILE
@@ -213,7 +224,7 @@ def existing_config(options: Namespace) -> Config:
 
 def repository_source(options: Namespace) -> Source:
     """Return where the repository is that a command is about."""
-    from ._plugins import database_source
+    from .._plugins import database_source
 
     config = existing_config(options)
     name = getattr(options, "repo", None)
@@ -222,7 +233,7 @@ def repository_source(options: Namespace) -> Source:
 
 def open_repository(options: Namespace) -> History | None:
     """Open the repository that a command is about, to read it; None if nothing is recorded."""
-    from ._history import open_history
+    from .._history import open_history
 
     return open_history(repository_source(options))
 

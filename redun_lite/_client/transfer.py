@@ -7,10 +7,10 @@ import sys
 from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING
 
-from ._command import OK, Command, add_action
-from ._display import format_count, format_size
-from ._errors import FileSystemError, UsageError
-from ._fs import copy_stream, get_filesystem, get_proto, join_path, normalize_path, place_of
+from .._display import format_count, format_size
+from .._errors import FileSystemError, UsageError
+from .._fs import copy_stream, get_filesystem, get_proto, join_path, normalize_path, place_of
+from .command import OK, Command, add_action
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

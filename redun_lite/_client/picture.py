@@ -2,7 +2,7 @@
 
 What is to be drawn is a tree of boxes, with arrows between those that have the same box around
 them.  So each box with others inside is laid out by itself, and is one box for what is around it:
-`_layout` never hears of nesting.  `_graph` says what the boxes stand for.
+`layout` never hears of nesting.  `graph` says what the boxes stand for.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from . import _layout
-from ._display import one_line
-from ._job import DONE
-from ._svg import STATUS_COLOURS, Svg, fit, number, text_width
+from .._display import one_line
+from .._job import DONE
+from . import layout
+from .svg import STATUS_COLOURS, Svg, fit, number, text_width
 
 JOB = "job"
 FILE = "file"
@@ -113,7 +113,7 @@ class _Placed(NamedTuple):
 
     inside: list[_Placed | None]
     sizes: list[tuple[float, float]]
-    layout: _layout.Layout
+    layout: layout.Layout
 
 
 _RULES = (
@@ -182,10 +182,10 @@ def _place(boxes: list[Box], arrows: list[Arrow]) -> _Placed:
     inside = [_place(box.boxes, box.arrows) if box.boxes else None for box in boxes]
     sizes = [_size(box, within) for box, within in zip(boxes, inside)]
     edges = [
-        _layout.Edge(arrow.source, arrow.target, _label_size(arrow.label) if arrow.label else None)
+        layout.Edge(arrow.source, arrow.target, _label_size(arrow.label) if arrow.label else None)
         for arrow in arrows
     ]
-    return _Placed(inside, sizes, _layout.lay_out(sizes, edges))
+    return _Placed(inside, sizes, layout.lay_out(sizes, edges))
 
 
 def _label_size(label: str) -> tuple[float, float]:
@@ -210,13 +210,13 @@ def _size(box: Box, within: _Placed | None) -> tuple[float, float]:
 def _draw(
     svg: Svg, boxes: list[Box], arrows: list[Arrow], placed: _Placed, left: float, top: float
 ) -> None:
-    layout = placed.layout
-    for arrow, route in zip(arrows, layout.routes):
+    places = placed.layout
+    for arrow, route in zip(arrows, places.routes):
         _draw_arrow(svg, [(x + left, y + top) for x, y in route], arrow)
-    for box, within, size, centre in zip(boxes, placed.inside, placed.sizes, layout.boxes):
+    for box, within, size, centre in zip(boxes, placed.inside, placed.sizes, places.boxes):
         x, y = centre[0] + left - size[0] / 2, centre[1] + top - size[1] / 2
         _draw_box(svg, box, within, x, y, size)
-    for arrow, place in zip(arrows, layout.labels):
+    for arrow, place in zip(arrows, places.labels):
         if place is not None:
             width, height = _label_size(arrow.label)
             x, y = place[0] + left, place[1] + top

@@ -15,18 +15,9 @@ from code import InteractiveConsole
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable
 
-from ._command import (
-    FAILED,
-    OK,
-    PROGRAM,
-    Command,
-    add_repository_option,
-    recorded,
-    repository_source,
-)
-from ._display import Palette, format_size, format_time, one_line, terminal_width, use_colour
-from ._errors import RedunLiteError, UsageError
-from ._filters import (
+from .._display import Palette, format_size, format_time, one_line, terminal_width, use_colour
+from .._errors import RedunLiteError, UsageError
+from .._filters import (
     EXECUTION_STATUSES,
     JOB_STATUSES,
     Filters,
@@ -35,21 +26,30 @@ from ._filters import (
     parse_statuses,
     parse_time,
 )
-from ._format_value import format_stored
-from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
-from ._log import log_lines
-from ._query import Kind, Query
-from ._record import load_value
-from ._tags import entity_of
-from ._timers import now
-from ._value_store import home_of, read_value
-from ._version import VERSION
+from .._format_value import format_stored
+from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._query import Kind, Query
+from .._record import load_value
+from .._timers import now
+from .._value_store import home_of, read_value
+from .._version import VERSION
+from .command import (
+    FAILED,
+    OK,
+    PROGRAM,
+    Command,
+    add_repository_option,
+    recorded,
+    repository_source,
+)
+from .log import log_lines
+from .tags import entity_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from ._database import Source
-    from ._history import Found, History
+    from .._database import Source
+    from .._history import Found, History
 
 _LIMIT = 20  # Records that a query returns unless it is told how many.
 _MOST_ROWS = 1_000  # Rows that `sql` returns, and jobs that `children` does.

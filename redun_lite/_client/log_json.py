@@ -13,16 +13,16 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ._describe import BLOCK, error_of
-from ._format_value import format_stored
-from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
-from ._job import CACHED
-from ._query import Kind
+from .._format_value import format_stored
+from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._job import CACHED
+from .._query import Kind
+from .describe import BLOCK, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ._history import ArgumentRow, History
+    from .._history import ArgumentRow, History
 
 FORMAT_VERSION = 1
 

@@ -18,19 +18,21 @@ import shlex
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._command import (
+from .._display import clip, format_time, one_line
+from .._errors import UsageError
+from .._schema import JOB_NUMBER_BITS
+from .command import (
     COMMANDS,
     OK,
+    PACKAGE,
     Command,
     existing_config,
     find_command,
+    import_root,
     make_parser,
     open_repository,
 )
-from ._display import clip, format_time, one_line
-from ._errors import UsageError
-from ._schema import JOB_NUMBER_BITS
-from ._task_names import TaskText, tasks_of
+from .task_names import TaskText, tasks_of
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -108,12 +110,8 @@ def _program() -> str:
     called = sys.argv[0] if sys.argv else ""
     if os.path.basename(called) in ("redun-lite", "redun_lite") and os.path.isfile(called):
         return shlex.quote(os.path.abspath(called))
-    package = __package__ or "redun_lite"
-    place = os.path.abspath(__file__)
-    for _ in range(package.count(".") + 2):
-        place = os.path.dirname(place)
-    python = [sys.executable or "python3", "-m", package]
-    return shlex.join(["env", f"PYTHONPATH={place}", *python])
+    python = [sys.executable or "python3", "-m", PACKAGE]
+    return shlex.join(["env", f"PYTHONPATH={import_root()}", *python])
 
 
 # What can follow

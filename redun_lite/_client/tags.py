@@ -11,7 +11,15 @@ import sys
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ._command import (
+from .._database import ALL
+from .._display import format_count, format_table, one_line
+from .._errors import UsageError
+from .._filters import TagFilter
+from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._ini import value_of_word
+from .._sqlite import storable
+from .._sync import opened
+from .command import (
     OK,
     Command,
     add_action,
@@ -21,20 +29,12 @@ from ._command import (
     page,
     repository_source,
 )
-from ._database import ALL
-from ._display import format_count, format_table, one_line
-from ._errors import UsageError
-from ._filters import TagFilter
-from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
-from ._ini import value_of_word
-from ._sqlite import storable
-from ._sync import opened
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
 
-    from ._history import Found, History
+    from .._history import Found, History
 
 _MOST_KEYS = 1_000  # Lines of the list of keys, or of keys and values.
 _MOST_TAGS = 10_000

@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._command import open_repository, repository_source
-from ._display import format_command, format_size
-from ._errors import UsageError
-from ._history import ExecutionRow, JobRow
-from ._record import load_value
+from .._display import format_command, format_size
+from .._errors import UsageError
+from .._history import ExecutionRow, JobRow
+from .._record import load_value
+from .command import open_repository, repository_source
 
 if TYPE_CHECKING:
     from argparse import Namespace
     from collections.abc import Iterable, Mapping, Sequence
 
-    from ._history import History, ValueRow
-    from ._task import Task
+    from .._history import History, ValueRow
+    from .._task import Task
 
 _MAX_VALUE_SIZE = 1 << 30  # Bytes of an argument.
 _NOT_AGAIN = "--execution-id"  # It goes with one execution alone.

@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from ._command import COMMANDS, OK, PROGRAM, Command, find_command, open_repository
-from ._display import format_command, format_table, format_time, one_line, printable
-from ._errors import UsageError, suggest
+from .._display import format_command, format_table, format_time, one_line, printable
+from .._errors import UsageError, suggest
+from .command import COMMANDS, OK, PROGRAM, Command, find_command, open_repository
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
-    from ._history import History, TaskRow
-    from ._task import Task
+    from .._history import History, TaskRow
+    from .._task import Task
 
 _LABEL_WIDTH = 10
 _OPTION_LENGTH = 60  # Characters of an option's value.
@@ -88,8 +88,8 @@ def _is_script(topic: str) -> bool:
 
 
 def _script_lines(script: str, task_name: str | None) -> Iterator[str]:
-    from ._task import get_task_registry
-    from ._workflow import find_task, load_workflow
+    from .._task import get_task_registry
+    from .workflow import find_task, load_workflow
 
     module = load_workflow(script)
     if task_name is not None:
@@ -109,8 +109,8 @@ def _task_lines(task: Task[Any, Any], script: str) -> Iterator[str]:
     """Yield the lines on a task: its usage, what it does, its arguments, options and place."""
     import inspect
 
-    from ._arguments import help_lines
-    from ._format_value import format_value
+    from .._format_value import format_value
+    from .arguments import help_lines
 
     doc = inspect.getdoc(task.func)
     lines = help_lines(task, f"{PROGRAM} run {script} {task.name}")
@@ -171,7 +171,7 @@ def _first_line(doc: str | None) -> str:
 
 
 def _recorded_lines(options: Namespace, name: str) -> Iterator[str]:
-    from ._history import TaskRow
+    from .._history import TaskRow
 
     history = open_repository(options)
     if history is None:
