@@ -18,7 +18,7 @@ from ._errors import UsageError
 from ._history import MAX_LINE_SIZE, ExecutionRow, JobRow
 from ._job import DONE, FAILED
 from ._safe_load import load_safely
-from ._schema import JOB_NUMBER_BITS
+from ._schema import job_ids
 from ._why import CodeChange, compare_code
 
 if TYPE_CHECKING:
@@ -300,8 +300,7 @@ class _Tree:
         parent_of = {part: job_id for job_id, found in parts.items() for part in found}
         left = MAX_JOBS
         for row_id in [execution.id, *parent_of]:
-            first = row_id << JOB_NUMBER_BITS
-            last = first + (1 << JOB_NUMBER_BITS) - 1
+            first, last = job_ids(row_id)
             rows = history.database.iterate(JOBS_OF_EXECUTION, first, last, left)
             for row in rows if left else ():
                 job = JobRow(*row)

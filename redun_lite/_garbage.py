@@ -29,7 +29,7 @@ from ._database import Upkeep
 from ._errors import RedunLiteError, UsageError
 from ._id_set import IdCounts, IdSet
 from ._job import RUNNING
-from ._schema import JOB_NUMBER_BITS
+from ._schema import JOB_NUMBER_BITS, job_ids
 from ._tagged import on_nothing
 from ._timers import now
 from ._value_store import is_own, remove, resolve, store_name
@@ -331,7 +331,7 @@ class _Collector:
         calls, values, tasks, sets = IdSet(), IdSet(), IdSet(), IdSet()
         waiting: list[int] = []
         for execution_id in self._kept:
-            bounds = _job_ids(execution_id)
+            bounds = job_ids(execution_id)
             for (call_id,) in database.iterate(CALLS_OF_JOBS, *bounds):
                 if calls.add(call_id):
                     waiting.append(call_id)
@@ -404,7 +404,7 @@ class _Collector:
         database = self._database
         executions, jobs, calls, values, tasks = database.rows(COUNTS)[0]
         removed_jobs = sum(
-            database.rows(JOBS_OF_EXECUTION, *_job_ids(execution_id))[0][0]
+            database.rows(JOBS_OF_EXECUTION, *job_ids(execution_id))[0][0]
             for execution_id in self._removed
         )
         tallies = {
@@ -442,7 +442,7 @@ class _Collector:
         """Remove executions with their jobs, the last first: parts come after what they are of."""
         database = self._database
         for execution_id in reversed(self._removed):
-            first, last = _job_ids(execution_id)
+            first, last = job_ids(execution_id)
             is_left = True
             while is_left:
                 with self._briefly():
@@ -655,11 +655,6 @@ def _has_value(text: str, wanted: Any) -> bool:
         return bool(json.loads(text) == wanted)
     except ValueError:
         return False
-
-
-def _job_ids(execution_id: int) -> tuple[int, int]:
-    first = execution_id << JOB_NUMBER_BITS
-    return first, first + (1 << JOB_NUMBER_BITS) - 1
 
 
 def _is_young(path: str) -> bool:

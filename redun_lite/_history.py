@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Union
 from ._database import ALL
 from ._display import KILLED, format_job_id, one_line
 from ._errors import RepositoryError, StoredValueError, UsageError, suggest
-from ._job import CACHED, DONE, RUNNING
+from ._job import CACHED, RUNNING
 from ._record import ErrorValue
-from ._schema import JOB_NUMBER_BITS, VERSION
+from ._schema import JOB_NUMBER_BITS, VERSION, job_number
 from ._sqlite import source_at, storable
 from ._timers import now
 from ._value import dumps
@@ -49,14 +49,6 @@ _FIRST_WITH_ATTEMPTS = 2  # Schema version that has the table.
 _FIRST_WITH_STORE = 3  # Schema version in which values may be in files.
 _FIRST_WITH_PARTS = 2  # Schema version in which executions can be parts of others.
 _MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
-_MAX_SIBLINGS = 12  # Calls of one task by one job that are listed one by one.
-_MAX_EXCEPTIONS = 5  # Of more siblings, those that failed or did not end which are listed.
-_MAX_PARENTS = 5_000  # Jobs whose children are kept to draw a tree.
-_MAX_DEPTH = 30
-_MANY_JOBS = 50_000  # From which on jobs are grouped another way if they are of few groups.
-_MAX_GROUPS = 8
-_MAX_LINES = 1_000
-_MAX_VARIABLES = 500
 _MAX_JSON = 100_000  # Characters of JSON that are taken apart.
 
 _JOB_ID = re.compile(r"([0-9a-f]{1,8}|[0-9a-f-]{36})-(\d{1,10})")
@@ -98,7 +90,7 @@ class JobRow(NamedTuple):
     @property
     def number(self) -> int:
         """Its number in its execution."""
-        return self.id & ((1 << JOB_NUMBER_BITS) - 1)
+        return job_number(self.id)
 
     @property
     def execution_id(self) -> int:
@@ -167,53 +159,6 @@ class AttemptRow(NamedTuple):
     error: ValueRow | None
 
 
-class SiblingGroup(NamedTuple):
-    """The jobs that call one task, have one parent and one status."""
-
-    parent_id: int | None
-    task_id: int
-    status: str
-    jobs: int
-    first_id: int
-    last_id: int
-
-
-class TreeEntry(NamedTuple):
-    """A line of a tree of jobs: one job, or many siblings as one.
-
-    Attributes
-    ----------
-    depth
-        Its level, from 0.
-    job
-        The job, or the first of the siblings.
-    counts
-        Of siblings, how many have which status; of one job, None.
-    """
-
-    depth: int
-    job: JobRow
-    counts: dict[str, int] | None = None
-
-
-class JobTree(NamedTuple):
-    """The jobs of an execution.
-
-    Attributes
-    ----------
-    entries
-        Its lines, each job before those it led to.
-    counts
-        For each status, the number of jobs by task name.
-    left_out
-        Jobs that no entry stands for, since they are too deep or too many.
-    """
-
-    entries: list[TreeEntry]
-    counts: dict[str, dict[str, int]]
-    left_out: int
-
-
 class FileRow(NamedTuple):
     """A file, in one of the states that it was recorded in."""
 
@@ -243,16 +188,6 @@ FROM job JOIN task ON task.id = job.task_id
 """
 JOB_BY_ID = SELECT_JOB + "WHERE job.id = ?"
 JOBS_BY_ID = SELECT_JOB + "WHERE job.id IN ({ids}) ORDER BY job.id"
-PARENTS_OF_JOBS = "SELECT id, parent_id FROM job WHERE id BETWEEN ? AND ? ORDER BY id"
-CHILDREN = "SELECT id FROM job WHERE id BETWEEN ? AND ? AND parent_id = ? ORDER BY id"
-AT_TOP = "SELECT id FROM job WHERE id BETWEEN ? AND ? AND parent_id IS NULL ORDER BY id"
-# The latest are the last by id, so few rows are looked at; an index would be one for this alone.
-JOBS_OF_TASK = (
-    SELECT_JOB
-    + """
-WHERE job.task_id IN (SELECT id FROM task WHERE fullname = ?) ORDER BY job.id DESC LIMIT ?
-"""
-)
 # A job has a lower number than those it leads to; else a broken database could lead in circles.
 ANCESTORS = """
 WITH RECURSIVE above(id, level) AS (
@@ -264,38 +199,6 @@ WITH RECURSIVE above(id, level) AS (
 )
 SELECT id FROM above WHERE level > 0 ORDER BY level
 """
-SIBLINGS = (
-    SELECT_JOB
-    + """
-WHERE job.id BETWEEN ? AND ? AND coalesce(job.parent_id, 0) = ? AND job.task_id = ?
-ORDER BY job.id LIMIT ?
-"""
-)
-SIBLINGS_OF_STATUS = (
-    SELECT_JOB
-    + """
-WHERE job.id BETWEEN ? AND ? AND coalesce(job.parent_id, 0) = ? AND job.task_id = ?
-    AND job.status = ?
-ORDER BY job.id LIMIT ?
-"""
-)
-IN_EXECUTION = "id BETWEEN ? AND ?"
-OF_PARENT = "id BETWEEN ? AND ? AND parent_id = ?"
-AT_TOP_OF_EXECUTION = "id BETWEEN ? AND ? AND parent_id IS NULL"
-GROUPS = """
-SELECT parent_id, task_id, status, count(*), min(id), max(id) FROM job WHERE {jobs}
-GROUP BY parent_id, task_id, status ORDER BY parent_id
-"""
-# To group a million rows, a database sorts them.  If they are of few groups, to look for these, and
-# to count the rows of each in one go, takes a fraction of the time.
-LAST_OF_JOBS = "SELECT max(id) FROM job WHERE id BETWEEN ? AND ?"
-SOME_GROUPS = "SELECT DISTINCT parent_id, task_id, status FROM job WHERE {jobs} LIMIT ?"
-COUNTS_OF_GROUPS = "SELECT count(*){counts} FROM job WHERE {jobs}"
-GROUP_OF_JOB = "task_id = ? AND status = ? AND coalesce(parent_id, 0) = ?"
-COUNT_OF_GROUP = f", sum(CASE WHEN {GROUP_OF_JOB} THEN 1 ELSE 0 END)"
-FIRST_OF_GROUP = f"SELECT id FROM job WHERE {{jobs}} AND {GROUP_OF_JOB} ORDER BY id LIMIT 1"
-LAST_OF_GROUP = f"SELECT id FROM job WHERE {{jobs}} AND {GROUP_OF_JOB} ORDER BY id DESC LIMIT 1"
-
 SELECT_TASK = "SELECT id, digest, fullname, version, source FROM task "
 TASK_BY_ID = SELECT_TASK + "WHERE id = ?"
 TASKS_BY_PREFIX = SELECT_TASK + "WHERE digest BETWEEN ? AND ? LIMIT ?"
@@ -419,7 +322,7 @@ class History:
         self._alive: dict[int, bool] = {}
         self._task_names: dict[int, str] = {}
         self._uuids: dict[int, str] = {}
-        self._has_parts = version >= _FIRST_WITH_PARTS
+        self.has_parts = version >= _FIRST_WITH_PARTS
         self.address = database.address
         self.version = version
 
@@ -447,7 +350,7 @@ class History:
 
     def count_executions(self) -> int:
         """Return how many executions there are, those that are parts left out."""
-        count: int = self.database.rows(self._with_parent(COUNT_EXECUTIONS))[0][0]
+        count: int = self.database.rows(self.with_parent(COUNT_EXECUTIONS))[0][0]
         return count
 
     def job_counts(self) -> dict[tuple[str, str], int]:
@@ -455,18 +358,18 @@ class History:
 
         Those of executions that are part of it count as well.
         """
-        rows = self.database.rows(self._with_parent(COUNT_JOBS))
+        rows = self.database.rows(self.with_parent(COUNT_JOBS))
         return {(fullname, status): count for fullname, status, count in rows}
 
     def execution(self, execution_id: int) -> ExecutionRow:
         """Return an execution by its row id."""
-        sql = self._with_parent(EXECUTION_BY_ID)
-        return self._execution(self._row("execution", sql, execution_id))
+        sql = self.with_parent(EXECUTION_BY_ID)
+        return self.execution_row(self._row("execution", sql, execution_id))
 
     def parts(self, execution_id: int) -> dict[int, list[int]]:
         """Return the executions that are parts of one, of those too, by the job they belong to."""
         by_parent: dict[int, list[tuple[int, int]]] = {}
-        for part_id, job_id in self.database.rows(PARTS) if self._has_parts else ():
+        for part_id, job_id in self.database.rows(PARTS) if self.has_parts else ():
             by_parent.setdefault(job_id >> JOB_NUMBER_BITS, []).append((part_id, job_id))
         found: dict[int, list[int]] = {}
         waiting = [execution_id]
@@ -477,13 +380,13 @@ class History:
         return found
 
     def _executions(self, sql: str, *parameters: Any) -> list[ExecutionRow]:
-        rows = self.database.rows(self._with_parent(sql), *parameters)
-        return [self._execution(row) for row in rows]
+        rows = self.database.rows(self.with_parent(sql), *parameters)
+        return [self.execution_row(row) for row in rows]
 
-    def _with_parent(self, sql: str) -> str:
-        return sql.format(parent_job_id="parent_job_id" if self._has_parts else "NULL")
+    def with_parent(self, sql: str) -> str:
+        return sql.format(parent_job_id="parent_job_id" if self.has_parts else "NULL")
 
-    def _execution(self, row: tuple[Any, ...]) -> ExecutionRow:
+    def execution_row(self, row: tuple[Any, ...]) -> ExecutionRow:
         execution = ExecutionRow(*row)
         argv = _parsed(row[2])
         status = one_line(execution.status)
@@ -512,13 +415,13 @@ class History:
 
     def job(self, job_id: int) -> JobRow:
         """Return a job by its row id."""
-        return self._job(self._row("job", JOB_BY_ID, job_id))
+        return self.job_row(self._row("job", JOB_BY_ID, job_id))
 
-    def _job(self, row: tuple[Any, ...]) -> JobRow:
+    def job_row(self, row: tuple[Any, ...]) -> JobRow:
         job = JobRow(*row)
-        return job._replace(status=self._status(job.status, job.execution_id))
+        return job._replace(status=self.status_of(job.status, job.execution_id))
 
-    def _status(self, status: str, execution_id: int) -> str:
+    def status_of(self, status: str, execution_id: int) -> str:
         """Return a job's status; one does not run any more if its execution does not."""
         if status == RUNNING and self.execution(execution_id).status != RUNNING:
             return KILLED
@@ -561,7 +464,7 @@ class History:
     def job_name(self, row_id: int) -> str:
         """Return how the job of a row id is called."""
         uuid = self.execution_uuid(row_id >> JOB_NUMBER_BITS)
-        return format_job_id(uuid, row_id & ((1 << JOB_NUMBER_BITS) - 1))
+        return format_job_id(uuid, job_number(row_id))
 
     def execution_uuid(self, execution_id: int) -> str:
         """Return the UUID of an execution by its row id."""
@@ -570,166 +473,9 @@ class History:
             uuid = self._uuids[execution_id] = self.execution(execution_id).uuid
         return uuid
 
-    def job_tree(self, execution: ExecutionRow) -> JobTree:
-        """Return the jobs of an execution and its parts as a tree, equal siblings folded."""
-        counts: dict[str, dict[str, int]] = {}
-        at_top: dict[int, list[SiblingGroup]] = {}
-        by_parent: dict[int, list[SiblingGroup]] = {}
-        parts = self.parts(execution.id)
-        total = 0
-        for execution_id in [execution.id, *(part for below in parts.values() for part in below)]:
-            for group in self._groups(IN_EXECUTION, *_job_ids(execution_id)):
-                by_task = counts.setdefault(group.status, {})
-                name = self._task_name(group.task_id)
-                by_task[name] = by_task.get(name, 0) + group.jobs
-                total += group.jobs
-                if group.parent_id is None:
-                    at_top.setdefault(execution_id, []).append(group)
-                # They come in order of their numbers, so those near the root are among the kept.
-                elif group.parent_id in by_parent or len(by_parent) < _MAX_PARENTS:
-                    by_parent.setdefault(group.parent_id, []).append(group)
-        entries: list[TreeEntry] = []
-        waiting = self._siblings(at_top.get(execution.id, []), 0)[::-1]
-        shown = 0
-        while waiting and len(entries) < _MAX_LINES:
-            entry = waiting.pop()
-            entries.append(entry)
-            if entry.counts is not None:
-                shown += sum(entry.counts.values())
-                continue
-            shown += 1
-            if entry.depth + 1 < _MAX_DEPTH:
-                below = self._siblings(by_parent.get(entry.job.id, []), entry.depth + 1)
-                for part in parts.get(entry.job.id, ()):
-                    below += self._siblings(at_top.get(part, []), entry.depth + 1)
-                waiting += below[::-1]
-        return JobTree(entries, counts, total - shown)
-
-    def all_jobs(self, execution: ExecutionRow) -> Iterator[TreeEntry]:
-        """Yield the jobs of an execution and its parts as a tree, each one by one.
-
-        There may be a million.  So what is kept of them is their ids.
-        """
-        below: dict[int, list[int]] = {}
-        at_top: dict[int, list[int]] = {}
-        parts = self.parts(execution.id)
-        for execution_id in [execution.id, *(part for group in parts.values() for part in group)]:
-            for job_id, parent_id in self.database.iterate(
-                PARENTS_OF_JOBS, *_job_ids(execution_id)
-            ):
-                if parent_id is None:
-                    at_top.setdefault(execution_id, []).append(job_id)
-                else:
-                    below.setdefault(parent_id, []).append(job_id)
-        for job_id, part_ids in parts.items():
-            for part_id in part_ids:
-                below.setdefault(job_id, []).extend(at_top.get(part_id, ()))
-        waiting = [(job_id, 0) for job_id in reversed(at_top.get(execution.id, ()))]
-        block: list[tuple[int, int]] = []
-        while waiting:
-            job_id, depth = waiting.pop()
-            block.append((job_id, depth))
-            waiting += [(child, depth + 1) for child in reversed(below.pop(job_id, ()))]
-            if len(block) == _MAX_VARIABLES or not waiting:
-                jobs = {job.id: job for job in self._jobs_by_id([row_id for row_id, _ in block])}
-                yield from (TreeEntry(depth, jobs[row_id]) for row_id, depth in block)
-                block = []
-
-    def _jobs_by_id(self, job_ids: list[int]) -> Iterator[JobRow]:
-        return map(self._job, self.database.rows_in(JOBS_BY_ID, job_ids))
-
-    def children(self, job: JobRow) -> list[TreeEntry]:
-        """Return the jobs that one led to directly, equal siblings folded."""
-        _, last = _job_ids(job.execution_id)
-        found = self._siblings(list(self._groups(OF_PARENT, job.id, last, job.id)), 0)
-        for (part,) in self.database.rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
-            found += self._siblings(list(self._groups(AT_TOP_OF_EXECUTION, *_job_ids(part))), 0)
-        return found
-
-    def all_children(self, job: JobRow) -> Iterator[TreeEntry]:
-        """Yield the jobs that one led to directly, each one by one."""
-        _, last = _job_ids(job.execution_id)
-        found = self.database.rows(CHILDREN, job.id, last, job.id)
-        for (part,) in self.database.rows(PARTS_OF_JOB, job.id) if self._has_parts else ():
-            found += self.database.rows(AT_TOP, *_job_ids(part))
-        return (TreeEntry(0, child) for child in self._jobs_by_id([row_id for (row_id,) in found]))
-
-    def jobs_of_task(self, fullname: str, limit: int | None) -> Iterator[TreeEntry]:
-        """Yield the latest jobs of a task, in whatever version, the last one first."""
-        rows = self.database.iterate(JOBS_OF_TASK, fullname, _or_all(limit))
-        return (TreeEntry(0, self._job(row)) for row in rows)
-
-    def _groups(self, jobs: str, *parameters: Any) -> Iterator[SiblingGroup]:
-        """Yield groups of jobs that fulfil a condition; those of one parent come together."""
-        rows = self._few_groups(jobs, *parameters)
-        if rows is None:
-            rows = self.database.iterate(GROUPS.format(jobs=jobs), *parameters)
-        for row in rows:
-            group = SiblingGroup(*row)
-            status = self._status(group.status, group.first_id >> JOB_NUMBER_BITS)
-            yield group if status == group.status else group._replace(status=status)
-
-    def _few_groups(self, jobs: str, *parameters: Any) -> Iterable[Any] | None:
-        """Return the groups of very many jobs if they are few; else None."""
-        first, last = parameters[:2]
-        rows = self.database.rows
-        ((latest,),) = rows(LAST_OF_JOBS, first, last)
-        if latest is None or latest - first < _MANY_JOBS:
-            return None
-        groups = rows(SOME_GROUPS.format(jobs=jobs), *parameters, _MAX_GROUPS + 1)
-        if not groups or len(groups) > _MAX_GROUPS:
-            return None
-        groups.sort(key=lambda group: group[0] or 0)
-        which = [(task_id, status, parent or 0) for parent, task_id, status in groups]
-        sums = COUNT_OF_GROUP * (len(which) - 1)  # The last one has what is left.
-        wanted = [value for group in which[:-1] for value in group]
-        sql = COUNTS_OF_GROUPS.format(jobs=jobs, counts=sums)
-        ((total, *counts),) = rows(sql, *wanted, *parameters)
-        counts.append(total - sum(counts))
-        found = []
-        for group, count, key in zip(groups, counts, which):
-            ends = [
-                row_id
-                for sql in (FIRST_OF_GROUP, LAST_OF_GROUP)
-                for (row_id,) in rows(sql.format(jobs=jobs), *parameters, *key)
-            ]
-            if len(ends) < 2:  # They came to an end meanwhile.
-                return None
-            found.append((*group, count, *ends))
-        return found
-
-    def _siblings(self, groups: list[SiblingGroup], depth: int) -> list[TreeEntry]:
-        """Return the entries of the jobs that have one parent, in order of their numbers."""
-        by_task: dict[int, list[SiblingGroup]] = {}
-        for group in groups:
-            by_task.setdefault(group.task_id, []).append(group)
-        entries: list[TreeEntry] = []
-        for equal in by_task.values():
-            if sum(group.jobs for group in equal) <= _MAX_SIBLINGS:
-                jobs = self._members(equal, _MAX_SIBLINGS)
-                entries += [TreeEntry(depth, job) for job in jobs]
-                continue
-            counts = {group.status: group.jobs for group in equal}
-            for group in equal:
-                if group.status not in (DONE, CACHED):
-                    jobs = self._members([group], _MAX_EXCEPTIONS, group.status)
-                    entries += [TreeEntry(depth, job) for job in jobs]
-                    counts[group.status] -= len(jobs)
-            (first,) = self._members(equal, 1)
-            entries.append(TreeEntry(depth, first, {k: n for k, n in counts.items() if n}))
-        return sorted(entries, key=lambda entry: (entry.job.id, entry.counts is None))
-
-    def _members(self, groups: list[SiblingGroup], limit: int, status: str = "") -> list[JobRow]:
-        """Return the first jobs of groups that have one parent and one task; of one status only."""
-        first = min(group.first_id for group in groups)
-        last = max(group.last_id for group in groups)
-        which = (first, last, groups[0].parent_id or 0, groups[0].task_id)
-        if status:
-            recorded = RUNNING if status == KILLED else status
-            rows = self.database.rows(SIBLINGS_OF_STATUS, *which, recorded, limit)
-        else:
-            rows = self.database.rows(SIBLINGS, *which, limit)
-        return [self._job(row) for row in rows]
+    def jobs_by_id(self, job_ids: Sequence[int]) -> Iterator[JobRow]:
+        """Yield jobs by their row ids."""
+        return map(self.job_row, self.database.rows_in(JOBS_BY_ID, job_ids))
 
     # Calls, values, tasks, tags
 
@@ -801,7 +547,7 @@ class History:
         """Return a task by its row id."""
         return TaskRow(*self._row("task", TASK_BY_ID, task_id))
 
-    def _task_name(self, task_id: int) -> str:
+    def task_name(self, task_id: int) -> str:
         name = self._task_names.get(task_id)
         if name is None:
             name = self._task_names[task_id] = self.task(task_id).fullname
@@ -934,7 +680,7 @@ class History:
         bounds = (uuid_prefix, uuid_prefix)
         executions = self._executions(EXECUTIONS_BY_PREFIX, *bounds, _MAX_CANDIDATES)
         ids = [(execution.id << JOB_NUMBER_BITS) + number for execution in executions]
-        return [self._job(row) for job_id in ids for row in self.database.rows(JOB_BY_ID, job_id)]
+        return list(self.jobs_by_id(ids))
 
     def _describe(self, record: Found, digits: int) -> str:
         """Return what a record is, with an id that `find` understands."""
@@ -976,12 +722,6 @@ def paths_like(path: str) -> list[str]:
     relative = os.path.relpath(full)
     forms = [path, os.path.normpath(path), full, relative, os.path.join(".", relative)]
     return list(dict.fromkeys(forms))
-
-
-def _job_ids(execution_id: int) -> tuple[int, int]:
-    """Return the first and the last id that a job of an execution can have."""
-    first = execution_id << JOB_NUMBER_BITS
-    return first, first + (1 << JOB_NUMBER_BITS) - 1
 
 
 def _or_all(limit: int | None) -> int:

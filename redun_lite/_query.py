@@ -45,8 +45,8 @@ from ._history import (
     _parsed,
     paths_like,
 )
-from ._job import RUNNING
-from ._schema import JOB_NUMBER_BITS
+from ._job import CACHED, DONE, RUNNING
+from ._schema import JOB_NUMBER_BITS, job_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -280,7 +280,7 @@ class Query:
         if after is not None:
             sql += f" AND {row_id} < ?"
             parameters += (after,)
-        sql = self._history._with_parent(f"{sql} ORDER BY {row_id} DESC LIMIT ?")
+        sql = self._history.with_parent(f"{sql} ORDER BY {row_id} DESC LIMIT ?")
         parameters += (ALL if limit is None else limit,)
         if kind in (Kind.VALUE, Kind.FILE):
             parameters = (MAX_LINE_SIZE, *parameters)
@@ -294,7 +294,7 @@ class Query:
         if where is NOTHING:
             return 0
         table, _ = TABLES[kind]
-        sql = self._history._with_parent(COUNT.format(table=table, where=where.sql))
+        sql = self._history.with_parent(COUNT.format(table=table, where=where.sql))
         count: int = self._history.database.rows(sql, *where.parameters)[0][0]
         return count
 
@@ -329,8 +329,8 @@ class Query:
     def _makers(self) -> dict[Kind, Callable[[Any], Any]]:
         value_row = self._history.value_row
         return {
-            Kind.EXECUTION: self._history._execution,
-            Kind.JOB: self._history._job,
+            Kind.EXECUTION: self._history.execution_row,
+            Kind.JOB: self._history.job_row,
             Kind.CALL: CallRow._make,
             Kind.TASK: TaskRow._make,
             Kind.VALUE: lambda row: value_row(row, MAX_LINE_SIZE),
@@ -376,7 +376,8 @@ class _Conditions:
             self._execution_ids = family if known is None else [i for i in family if i in known]
         self._task_ids = self._find_tasks()
         self._of_execution = self._about_executions()
-        self._of_job = self._about_jobs()
+        # An expression keeps SQLite from going through all jobs of a status, wherever they are.
+        self._of_job = self._about_jobs("job.status || ''")
         self._of_value = self._about_values()
         self._of_call = self._about_calls()
 
@@ -410,6 +411,8 @@ class _Conditions:
         related = self._filters.related
         if isinstance(related, JobRow):  # Itself, and what it led to.
             parts.append(Condition("(job.id = ? OR job.parent_id = ?)", (related.id, related.id)))
+        elif {DONE, CACHED}.isdisjoint(self._filters.job_statuses):
+            parts += self._about_jobs("job.status")  # Few among many.
         else:
             parts += self._of_job
         return [*parts, *self._task("job.task_id"), *self._call_of_job()]
@@ -446,7 +449,7 @@ class _Conditions:
         if not self._of_execution:
             return []
         if len(self._of_execution) == 1 and ids is not None and len(ids) <= _MAX_RANGES:
-            return [_any([Condition("job.id BETWEEN ? AND ?", _range_of(one)) for one in ids])]
+            return [_any([Condition("job.id BETWEEN ? AND ?", job_ids(one)) for one in ids])]
         sql = "SELECT execution.id FROM execution WHERE {}"
         return [_inside("(job.id >> 32)", sql, self._of_execution)]
 
@@ -530,11 +533,11 @@ class _Conditions:
             parts.append(_inside("execution.uuid", sql, [_tag_condition(tag)]))
         return parts
 
-    def _about_jobs(self) -> list[Condition]:
+    def _about_jobs(self, status: str) -> list[Condition]:
         filters = self._filters
         parts = []
         if filters.job_statuses:
-            parts.append(self._status("job.status", "(job.id >> 32)", filters.job_statuses))
+            parts.append(self._status(status, "(job.id >> 32)", filters.job_statuses))
         if isinstance(filters.related, JobRow):
             parts.append(Condition("job.id = ?", (filters.related.id,)))
         return parts
@@ -603,8 +606,8 @@ class _Conditions:
         if RUNNING in statuses and KILLED in statuses:
             parts.append(Condition(f"{column} = ?", (RUNNING,)))
         elif RUNNING in statuses or KILLED in statuses:
-            rows = self._history.database.rows(self._history._with_parent(RUNNING_EXECUTIONS))
-            found = map(self._history._execution, rows)
+            rows = self._history.database.rows(self._history.with_parent(RUNNING_EXECUTIONS))
+            found = map(self._history.execution_row, rows)
             alive = ",".join(str(row.id) for row in found if row.status == RUNNING) or "-1"
             negation = "" if RUNNING in statuses else "NOT "
             parts.append(
@@ -783,11 +786,6 @@ def _tag_condition(tag: TagFilter) -> Condition:
         return Condition("tag.key = ?", (tag.key,))
     values = marks(len(tag.values))
     return Condition(f"(tag.key = ? AND tag.value IN ({values}))", (tag.key, *tag.values))
-
-
-def _range_of(execution_id: int) -> tuple[int, int]:
-    first = execution_id << JOB_NUMBER_BITS
-    return first, first + (1 << JOB_NUMBER_BITS) - 1
 
 
 def _all(parts: Iterable[Condition]) -> Condition:

@@ -26,7 +26,7 @@ from ._provenance import (
     ValueRecord,
 )
 from ._record import ErrorValue, ScriptResult, make_value_record
-from ._schema import JOB_NUMBER_BITS
+from ._schema import job_number
 from ._task import Task, TaskCode
 from ._timers import now
 
@@ -164,7 +164,7 @@ class Recorder:
 
     def job_id(self, job: Job) -> str:
         """Return how people call a job."""
-        return f"{self._execution_uuid[:8]}-{job.number & ((1 << JOB_NUMBER_BITS) - 1)}"
+        return f"{self._execution_uuid[:8]}-{job_number(job.number)}"
 
     def make_call(self, job: Job, value: Any) -> CallNode:
         """Return the call node of a job that came out well, and record it if it is new."""

@@ -11,20 +11,35 @@ and the calls below, tells apart the few times that the same call came out diffe
 over the pair serves both identity and look-up, so a call costs one random index entry.
 
 A job's id is its execution's id and its number therein, `execution << 32 | number`: jobs of an
-execution lie together, in order, with no index of their own.
+execution lie together, in order, and are found by its id with no index of their own.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 3
+VERSION = 4
 """Version of the schema, in `PRAGMA user_version`."""
+
+FIRST_WITH_JOB_INDEXES = 4
+"""The first version in which jobs are found by call, task and parent."""
 
 APPLICATION_ID = 0x72646C74
 """Marks a database as ours, in `PRAGMA application_id`: "rdlt"."""
 
 JOB_NUMBER_BITS = 32
+
+
+def job_ids(execution_id: int) -> tuple[int, int]:
+    """Return the first and the last row id that a job of an execution may have."""
+    first = execution_id << JOB_NUMBER_BITS
+    return first, first + (1 << JOB_NUMBER_BITS) - 1
+
+
+def job_number(job_id: int) -> int:
+    """Return the number of a job in its execution, by its row id."""
+    return job_id & ((1 << JOB_NUMBER_BITS) - 1)
+
 
 _VERSION_1 = """
 CREATE TABLE execution (
@@ -203,6 +218,24 @@ DROP TABLE stored_value;
 DROP TABLE property;
 """
 
+# Jobs and calls are recorded in about the order in which they happened, so these indexes grow at
+# few places at a time, and cost little.
+_VERSION_4 = """
+CREATE INDEX job_call ON job (call_id);
+CREATE INDEX job_status ON job (status, task_id);
+CREATE INDEX job_parent ON job (parent_id, status, task_id);
+CREATE INDEX call_child_child ON call_child (child_id);
+CREATE INDEX upstream_upstream ON upstream (upstream_id);
+"""
+
+_BACK_TO_3 = """
+DROP INDEX job_call;
+DROP INDEX job_status;
+DROP INDEX job_parent;
+DROP INDEX call_child_child;
+DROP INDEX upstream_upstream;
+"""
+
 
 class Step(NamedTuple):
     """A step to a version of the schema, and back from it.
@@ -240,6 +273,7 @@ STEPS = (
         ),
     ),
     Step("large values in files of the value store", _VERSION_3, _BACK_TO_2),
+    Step("indexes of jobs by call, task and parent; of what calls led to", _VERSION_4, _BACK_TO_3),
 )
 """`STEPS[v]` brings a database from version v to version v + 1, and back."""
 

@@ -36,7 +36,7 @@ from ._options import CacheCheckValid, check_option_names
 from ._record import ORIGIN, title_of
 from ._recorder import PartOf
 from ._scheduler import Scheduler
-from ._schema import JOB_NUMBER_BITS
+from ._schema import JOB_NUMBER_BITS, job_number
 from ._sqlite import MEMORY, SqliteFile
 from ._task import (
     PartialTask,
@@ -237,7 +237,7 @@ class ParentJob(NamedTuple):
             job.options.prov,
             engine.execution_uuid,
             engine.recorder.whole_uuid,
-            job.number & ((1 << JOB_NUMBER_BITS) - 1),
+            job_number(job.number),
             engine.recorder.job_id(job),
         )
 

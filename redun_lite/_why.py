@@ -8,9 +8,8 @@ most arguments in common, at about the same place in the execution before.
 What made an argument another one is followed to where it began: up to the calls whose results it
 was made of, else to the job that gave it, each beside its counterpart.
 
-A repository may hold a million jobs, and jobs have no index but their number.  So whatever can be
-is asked by way of calls, which have one; jobs are looked for near to where they are likely to be,
-and at most `_MAX_SCANNED` are looked at.
+A repository may hold a million jobs.  So what is compared are the last calls and jobs of a kind,
+which indexes lead to, and those near to where a counterpart is likely to be.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ from ._hash import digest
 from ._history import JobRow, TaskRow, ValueRow
 from ._job import CACHED, FAILED, UNCACHED_TAG
 from ._safe_load import Composite, load_safely
-from ._schema import JOB_NUMBER_BITS
+from ._schema import JOB_NUMBER_BITS, job_ids
+from ._uses import jobs_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from ._history import ExecutionRow, History
 
-_MAX_SCANNED = 2_000_000  # Jobs that are looked at to find an earlier one.
 _MAX_NEAR = 100_000  # Jobs on either side of where the counterpart is likely to be.
 _MAX_CANDIDATES = 100  # Earlier calls of each kind that are compared.
 _MAX_USES = 2_000  # Calls that have an argument in common, and may be of any task.
@@ -244,16 +243,7 @@ JOIN call ON call.id = used.call_id JOIN task ON task.id = call.task_id
 WHERE task.fullname = ? AND call.id <> ? AND call.computed < ?
 ORDER BY call.id DESC LIMIT ?
 """
-LAST_JOB = """
-SELECT id FROM (SELECT id, task_id FROM job WHERE id < ? ORDER BY id DESC LIMIT ?) AS earlier
-WHERE task_id IN (SELECT id FROM task WHERE fullname = ?) ORDER BY id DESC LIMIT 1
-"""
-LAST_JOB_OF_CALLS = """
-SELECT max(id) FROM (
-    SELECT id, call_id FROM job WHERE id < ? ORDER BY id DESC LIMIT ?
-) AS earlier
-WHERE call_id IN ({ids})
-"""
+LAST_JOB_OF_CALL = "SELECT max(id) FROM job WHERE call_id = ? AND id < ?"
 JOBS_BEFORE = """
 SELECT id, call_id FROM (
     SELECT id, call_id, task_id FROM job WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT ?
@@ -338,8 +328,7 @@ class _Search:
         self._database = history.database
         self._job = job
         self._execution = history.execution(job.execution_id)
-        self._first = job.execution_id << JOB_NUMBER_BITS
-        self._last = self._first + (1 << JOB_NUMBER_BITS) - 1
+        self._first, self._last = job_ids(job.execution_id)
         self._earlier_job: JobRow | None = None
 
     def _why(self, reason: str, detail: str = "", **found: Any) -> Why:
@@ -361,7 +350,7 @@ class _Search:
         uncached = self._uncached(job)
         if uncached:
             return self._why(UNCACHED, uncached)
-        last = self._first_row(LAST_JOB, self._first, _MAX_SCANNED, call.task_name)
+        last = next(jobs_of_task(self._history, call.task_name, 1, before=self._first), None)
         if last is None:
             return self._why(FIRST)
         rows = self._database.rows(CALLS_BY_KEY, call.key, _MAX_CANDIDATES)
@@ -385,9 +374,8 @@ class _Search:
                 earlier = next(c for c in alike if c.id == before.call_id)
                 return self._why(STEPWISE, earlier=earlier, earlier_job=before)
         for (row_id,) in self._database.rows(EXECUTIONS_AT, call.computed, call.computed):
-            first = row_id << JOB_NUMBER_BITS
-            last = min(first + (1 << JOB_NUMBER_BITS) - 1, self._job.id - 1)
-            found = self._job_in_execution(call, first, last)
+            first, last = job_ids(row_id)
+            found = self._job_in_execution(call, first, min(last, self._job.id - 1))
             if found is not None and found.id != self._job.id:
                 return self._why(REPLAYED, earlier=call, earlier_job=found)
         return self._why(REPLAYED, earlier=call)
@@ -474,8 +462,7 @@ class _Search:
         the last execution that called the task.
         """
         arguments = self._arguments([call.id])[call.id]
-        first = last.execution_id << JOB_NUMBER_BITS
-        end = first + (1 << JOB_NUMBER_BITS) - 1
+        first, end = job_ids(last.execution_id)
         place = first + self._job.number
         near = (_MAX_NEAR, call.task_name, _MAX_CANDIDATES)
         jobs = self._database.rows(JOBS_BEFORE, first, place, *near)
@@ -696,9 +683,12 @@ class _Search:
 
     def _last_job_of(self, calls: Sequence[WhyCall]) -> JobRow | None:
         """Return the last job of earlier executions that made one of some calls."""
-        ids = [call.id for call in calls]
-        rows = self._database.rows_in(LAST_JOB_OF_CALLS, ids, self._first, _MAX_SCANNED)
-        found = [row_id for (row_id,) in rows if row_id is not None]
+        found = [
+            row_id
+            for call in calls
+            for (row_id,) in self._database.rows(LAST_JOB_OF_CALL, call.id, self._first)
+            if row_id is not None
+        ]
         return self._history.job(max(found)) if found else None
 
     def _job_in_execution(self, call: WhyCall, first: int, last: int) -> JobRow | None:

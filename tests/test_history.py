@@ -22,6 +22,7 @@ from redun_lite._history import (
     ValueRow,
     open_history,
 )
+from redun_lite._job_tree import children, job_tree
 from redun_lite._record import ErrorValue
 from redun_lite._timers import now
 
@@ -221,8 +222,8 @@ def test_an_execution_whose_process_is_gone_was_killed(lab, history):
     make_running(lab, pid=pid)
     (execution,) = history().executions(1)
     assert execution.status == "KILLED"
-    assert [entry.job.status for entry in history().job_tree(execution).entries] == ["KILLED"]
-    assert history().job_tree(execution).counts == {"KILLED": {"test_history.add": 1}}
+    assert [entry.job.status for entry in job_tree(history(), execution).entries] == ["KILLED"]
+    assert job_tree(history(), execution).counts == {"KILLED": {"test_history.add": 1}}
 
 
 def test_an_execution_elsewhere_without_a_heartbeat_was_killed(lab, history):
@@ -302,7 +303,7 @@ def test_all_executions_are_listed_where_all_are_asked_for(lab):
 def test_among_folded_siblings_the_failed_ones_are_shown(lab, history):
     lab.run(many(100))
     change(lab, "UPDATE job SET status = 'FAILED' WHERE id & 0xffff = 50")
-    tree = history().job_tree(history().executions(1)[0])
+    tree = job_tree(history(), history().executions(1)[0])
     folded = [entry for entry in tree.entries if entry.counts]
     assert [entry.counts for entry in folded] == [{"DONE": 99}]
     assert [entry.job.number for entry in tree.entries if entry.job.status == "FAILED"] == [50]
@@ -310,7 +311,7 @@ def test_among_folded_siblings_the_failed_ones_are_shown(lab, history):
 
 def test_a_deep_chain_is_cut_and_the_rest_counted(lab, history):
     lab.run(countdown(99))
-    tree = history().job_tree(history().executions(1)[0])
+    tree = job_tree(history(), history().executions(1)[0])
     assert [entry.depth for entry in tree.entries] == list(range(30))
     assert tree.left_out == 70
     assert tree.counts == {"DONE": {"test_history.countdown": 100}}
@@ -359,7 +360,7 @@ def test_tags_that_have_no_room_are_left_out(lab):
 def test_the_children_of_a_job_are_one_level(lab, history):
     lab.run(countdown(5))
     first = history().find(f"{history().executions(1)[0].uuid[:8]}-1")
-    assert [entry.job.number for entry in history().children(first)] == [2]
+    assert [entry.job.number for entry in children(history(), first)] == [2]
 
 
 def test_the_callers_of_a_job_come_from_near_to_far(lab, history):
@@ -616,32 +617,3 @@ def test_showing_hostile_values_runs_nothing(lab, tmp_path):
         for text in (None, "-", FIRST, "5c1f9a3e-1", "5c1f9a3e-3", *ids):
             list(log_lines(str(lab.path), text))
     assert not (tmp_path / "ran").exists()
-
-
-# Very many jobs
-
-
-@task
-def nested(n):
-    return [many(n), many(n + 1), boom_if(n)]
-
-
-@task
-def boom_if(n):
-    return add(n)
-
-
-def test_jobs_of_few_groups_are_counted_as_those_of_many_are_grouped(lab, history, monkeypatch):
-    lab.run([many(30), many(31)])
-    fail(lab, [many(40), careless(1)])
-    lab.run(nested(20))
-    for execution in history().executions(None):
-        grouped = history().job_tree(execution)
-        jobs = [entry.job for entry in grouped.entries]
-        below = [history().children(job) for job in jobs]
-        with monkeypatch.context() as patch:
-            patch.setattr("redun_lite._history._MANY_JOBS", 0)
-            patch.setattr("redun_lite._history._MAX_GROUPS", 50)
-            assert history()._few_groups("id BETWEEN ? AND ?", 0, 1 << 62) is not None
-            assert history().job_tree(execution) == grouped
-            assert [history().children(job) for job in jobs] == below

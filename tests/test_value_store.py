@@ -26,6 +26,7 @@ from redun_lite._fs import LocalFileSystem
 from redun_lite._hash import digest
 from redun_lite._history import open_history
 from redun_lite._sqlite import SqliteFile
+from redun_lite._uses import jobs_of_task
 from redun_lite._value_store import StoredFile, ValueStore, fetch, is_safe_to_show
 
 SMALL, LARGE = "s" * 50, "l" * 500
@@ -234,7 +235,7 @@ def test_a_stored_value_is_shown_like_any_other(lab):
 
 def log_of(lab, name):
     with open_history(str(lab.path)) as history:
-        (job,) = (entry.job for entry in history.jobs_of_task(f"test_value_store.{name}", 1))
+        (job,) = jobs_of_task(history, f"test_value_store.{name}", 1)
         return list(_log_lines(lab, history.job_id(job)))
 
 

@@ -18,6 +18,7 @@ from redun_lite._compare import CHANGED, GONE, UNKNOWN
 from redun_lite._errors import UsageError
 from redun_lite._history import open_history
 from redun_lite._task import get_task_registry
+from redun_lite._uses import jobs_of_task
 from redun_lite._why import Why, explain
 
 redun_namespace = "test_why"
@@ -183,7 +184,7 @@ def test_among_calls_that_have_nothing_in_common_it_is_the_one_at_the_same_place
     lab.run([double(n) for n in (1, 20, 3)])
     with open_history(str(lab.path)) as history:
         (ran,) = [
-            e.job for e in history.jobs_of_task("test_why.double", 3) if e.job.status == "DONE"
+            job for job in jobs_of_task(history, "test_why.double", 3) if job.status == "DONE"
         ]
         found = explain(history, ran)
         assert found.earlier_job.number == ran.number

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._display import clip, format_time, one_line
 from .._errors import UsageError
-from .._schema import JOB_NUMBER_BITS
+from .._schema import JOB_NUMBER_BITS, job_number
 from .command import (
     COMMANDS,
     OK,
@@ -331,7 +331,7 @@ def _jobs(line: _Line, typed: str) -> Iterator[Candidate]:
         first = (execution.id << JOB_NUMBER_BITS) + int(digits)
         last = ((execution.id + 1) << JOB_NUMBER_BITS) - 1
         for job_id, status, name in history.database.rows(_JOBS, first, last, _MAX_JOBS):
-            number = job_id & ((1 << JOB_NUMBER_BITS) - 1)
+            number = job_number(job_id)
             yield Candidate(f"{found[1]}-{number}", f"{status} {name}")
 
 

@@ -40,14 +40,14 @@ from .._history import (
     FileRow,
     JobRow,
     TaskRow,
-    TreeEntry,
     ValueRow,
 )
 from .._job import DONE, FAILED
+from .._job_tree import TreeEntry, all_children, all_jobs, children, job_tree
 from .._lineage import VALUE, Limits, LineageNode, TreeLine, trace_down, trace_up, tree_of
 from .._safe_load import Composite, load_safely
-from .._schema import JOB_NUMBER_BITS
-from .._uses import TaskVersion, latest_jobs_of, origin_of_failure, versions_of_task
+from .._schema import JOB_NUMBER_BITS, job_number
+from .._uses import TaskVersion, jobs_of_task, latest_jobs_of, origin_of_failure, versions_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -200,7 +200,7 @@ class Describer:
         return self._palette.paint(digest.hex()[:8], "faint")
 
     def _execution(self, execution: ExecutionRow, text: str) -> Iterator[str]:
-        tree = self._history.job_tree(execution)
+        tree = job_tree(self._history, execution)
         yield from (
             self._title("Execution", execution.uuid, execution.status),
             self._field("Command", _command(execution)),
@@ -216,7 +216,7 @@ class Describer:
         is_cut = tree.left_out > 0 or any(entry.counts for entry in tree.entries)
         if is_cut and self._show_all:
             last = sum(n for by_task in tree.counts.values() for n in by_task.values())
-            yield from self._blocks(self._history.all_jobs(execution), len(str(last)) + 10)
+            yield from self._blocks(all_jobs(self._history, execution), len(str(last)) + 10)
             return
         yield from self._entries(tree.entries)
         if tree.left_out:
@@ -251,7 +251,7 @@ class Describer:
         if execution.parent_job_id is None:
             return []
         parent = self._history.execution(execution.parent_job_id >> JOB_NUMBER_BITS)
-        number = execution.parent_job_id & ((1 << JOB_NUMBER_BITS) - 1)
+        number = job_number(execution.parent_job_id)
         return [self._field("Part of", format_job_id(parent.uuid, number))]
 
     # Jobs
@@ -329,10 +329,10 @@ class Describer:
             yield from self._upstream(call)
         elif job.status == FAILED:
             yield from self._error_above(above)
-        children = history.all_children(job) if self._show_all else iter(history.children(job))
-        first = next(children, None)
+        below = all_children(history, job) if self._show_all else iter(children(history, job))
+        first = next(below, None)
         if first is not None:
-            yield from ("", self._heading("Led to"), *self._blocks(chain([first], children)))
+            yield from ("", self._heading("Led to"), *self._blocks(chain([first], below)))
         yield from self._source(task)
 
     def _callers(self, above: list[int]) -> str:
@@ -515,8 +515,9 @@ class Describer:
         yield from self._source(task)
         is_hash = bool(text) and task.digest.hex().startswith(text.lower())
         yield from self._versions(versions, task if is_hash else None)
-        jobs = self._history.jobs_of_task(task.fullname, self._limit(_MAX_USES))
-        yield from ("", self._heading("Jobs"), *self._blocks(jobs))
+        jobs = jobs_of_task(self._history, task.fullname, self._limit(_MAX_USES))
+        entries = (TreeEntry(0, job) for job in jobs)
+        yield from ("", self._heading("Jobs"), *self._blocks(entries))
 
     def _versions(self, versions: list[TaskVersion], only: TaskRow | None) -> Iterator[str]:
         """Yield each version of a task, the latest first, with what changed from the one before.

@@ -37,7 +37,7 @@ from .._lineage import (
     trace_down,
     trace_up,
 )
-from .._schema import JOB_NUMBER_BITS
+from .._schema import JOB_NUMBER_BITS, job_ids, job_number
 from .command import Command, add_repository_option, recorded
 from .picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg
 
@@ -382,8 +382,7 @@ class _JobTree:
         return above.folded.get(job.task_id, above)
 
     def _read(self, execution_id: int, top: _Jobs) -> None:
-        first = execution_id << JOB_NUMBER_BITS
-        last = first + (1 << JOB_NUMBER_BITS) - 1
+        first, last = job_ids(execution_id)
         above: _Jobs | None = None
         parent_id: int | None = -1  # No job has this id.
         siblings: list[_Equal] = []  # Those of a single job, until all of them are there.
@@ -468,7 +467,7 @@ class _JobTree:
         """Return what a stored status says of a job; there may be a million to be asked about."""
         key = (stored, job_id >> JOB_NUMBER_BITS)
         if key not in self._statuses:
-            self._statuses[key] = self._history._status(*key)
+            self._statuses[key] = self._history.status_of(*key)
         return self._statuses[key]
 
     def _room(self) -> int:
@@ -619,7 +618,7 @@ class _Details:
         execution_id = job_id >> JOB_NUMBER_BITS
         if execution_id not in self._uuids:
             self._uuids[execution_id] = self._history.execution(execution_id).uuid[:8]
-        return f"{self._uuids[execution_id]}-{job_id & ((1 << JOB_NUMBER_BITS) - 1)}"
+        return f"{self._uuids[execution_id]}-{job_number(job_id)}"
 
 
 def _error_of(value: ValueRow) -> str:

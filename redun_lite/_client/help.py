@@ -196,6 +196,8 @@ def _unknown(name: str) -> UsageError:
 
 
 def _row_lines(history: History, task: TaskRow) -> Iterator[str]:
+    from .._uses import jobs_of_task
+
     """Yield the lines on a task as it was last recorded."""
     signature, doc = _taken_apart(task.source)
     yield one_line(signature or f"{task.fullname}(…)")
@@ -207,9 +209,9 @@ def _row_lines(history: History, task: TaskRow) -> Iterator[str]:
     if task.version:
         yield _field("Version", one_line(task.version))
     yield _field("Hash", task.digest.hex()[:8])
-    for entry in history.jobs_of_task(task.fullname, 1):
-        execution = history.execution(entry.job.execution_id)
-        yield _field("Last run", f"{format_time(entry.job.started)}  {history.job_id(entry.job)}")
+    for job in jobs_of_task(history, task.fullname, 1):
+        execution = history.execution(job.execution_id)
+        yield _field("Last run", f"{format_time(job.started)}  {history.job_id(job)}")
         yield _field("By", format_command(execution.argv))
     yield ""
     yield "from what is recorded; `help SCRIPT TASK` says how it is called"

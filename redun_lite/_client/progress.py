@@ -35,7 +35,7 @@ from .._display import (
 from .._format_value import format_error, format_value
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
 from .._record import message_of
-from .._schema import JOB_NUMBER_BITS
+from .._schema import job_number
 
 if TYPE_CHECKING:
     from .._job import Job
@@ -96,7 +96,7 @@ class SilentReporter(Reporter):
 
     def job_id(self, job: Job) -> str:
         """Return how a job is called in the history."""
-        return format_job_id(self.execution_id, job.number & ((1 << JOB_NUMBER_BITS) - 1))
+        return format_job_id(self.execution_id, job_number(job.number))
 
     def failure(self, error: BaseException) -> Failure | None:
         """Return where an error comes from, if it comes from a job."""

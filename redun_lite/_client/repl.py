@@ -28,6 +28,7 @@ from .._filters import (
 )
 from .._format_value import format_stored
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._job_tree import all_children, all_jobs
 from .._query import Kind, Query
 from .._record import load_value
 from .._timers import now
@@ -168,9 +169,9 @@ class Records:
         """Return the first jobs that a job led to directly, or of all jobs of an execution."""
         record = self._record(what)
         if isinstance(record, ExecutionRow):
-            return [entry.job for entry in islice(self.history.all_jobs(record), limit)]
+            return [entry.job for entry in islice(all_jobs(self.history, record), limit)]
         if isinstance(record, JobRow):
-            return [entry.job for entry in islice(self.history.all_children(record), limit)]
+            return [entry.job for entry in islice(all_children(self.history, record), limit)]
         raise UsageError(f"children: expected a job or an execution, got {_name_of(record)}")
 
     def tags(self, what: Any = "-") -> list[tuple[str, Any]]:

@@ -32,7 +32,7 @@ from .._display import (
 from .._errors import UsageError
 from .._format_value import format_stored
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
-from .._schema import JOB_NUMBER_BITS
+from .._schema import JOB_NUMBER_BITS, job_ids, job_number
 from .command import Command, add_repository_option, recorded
 from .graph import STREAM, short_names, write_output
 from .svg import SERIES, Svg, fit, text_width
@@ -219,16 +219,11 @@ WHERE id IN (SELECT parent_id FROM job WHERE id BETWEEN ? AND ?)
 """
 
 
-def _job_ids(execution_id: int) -> tuple[int, int]:
-    first = execution_id << JOB_NUMBER_BITS
-    return first, first + (1 << JOB_NUMBER_BITS) - 1
-
-
 def _ranges(history: History, execution: ExecutionRow) -> list[tuple[int, int]]:
     """Return the row ids of the jobs of an execution and of its parts, as ranges."""
     parts = history.parts(execution.id)
     ids = [execution.id, *(part for below in parts.values() for part in below)]
-    return [_job_ids(execution_id) for execution_id in ids]
+    return [job_ids(execution_id) for execution_id in ids]
 
 
 def read_timeline(history: History, execution: ExecutionRow, most: int = MAX_BARS) -> Timeline:
@@ -255,7 +250,7 @@ def _counts(
     end = execution.ended or execution.heartbeat
     for first, last in ranges:
         for status, jobs, _, latest in history.database.rows(_COUNTS, first, last):
-            known = history._status(status, first >> JOB_NUMBER_BITS)
+            known = history.status_of(status, first >> JOB_NUMBER_BITS)
             counts[known] = counts.get(known, 0) + jobs
             end = max(end, latest)
     return counts, end
@@ -280,7 +275,7 @@ def _bars(
         for id, task_id, status, started, ended, call_id in rows:
             if task_id not in names:
                 names[task_id] = history.task(task_id).fullname
-            known = history._status(status, first >> JOB_NUMBER_BITS)
+            known = history.status_of(status, first >> JOB_NUMBER_BITS)
             began = started - zero
             finished = max((end if ended is None else ended) - zero, began)
             found.append(Bar(id, names[task_id], known, began, finished, call_id, False))
@@ -345,7 +340,7 @@ def _bands(
             if task_id not in names:
                 names[task_id] = history.task(task_id).fullname
             name = names[task_id]
-            status = history._status(stored, first >> JOB_NUMBER_BITS)
+            status = history.status_of(stored, first >> JOB_NUMBER_BITS)
             jobs[name] += number
             counts[name][status] = counts[name].get(status, 0) + number
             if status == CACHED:
@@ -602,7 +597,7 @@ def _job_id(history: History, uuids: dict[int, str], job_id: int) -> str:
     execution_id = job_id >> JOB_NUMBER_BITS
     if execution_id not in uuids:
         uuids[execution_id] = history.execution(execution_id).uuid
-    return format_job_id(uuids[execution_id], job_id & ((1 << JOB_NUMBER_BITS) - 1))
+    return format_job_id(uuids[execution_id], job_number(job_id))
 
 
 # A line of a legend: where each entry begins, its class, its text.

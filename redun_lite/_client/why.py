@@ -24,6 +24,7 @@ from .._display import (
 from .._errors import UsageError
 from .._format_value import format_stored, format_value
 from .._history import ExecutionRow, JobRow, TaskRow
+from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
 from .command import (
     OK,
@@ -94,16 +95,16 @@ def find_job(history: History, text: str, task_name: str | None = None) -> JobRo
         if task_name is None:
             raise UsageError("why -: name a task of the latest execution behind it")
         task = _find_task(history, task_name)
-        for entry in history.jobs_of_task(task.fullname, 1):
-            if isinstance(execution, ExecutionRow) and entry.job.execution_id == execution.id:
-                return entry.job
+        for job in jobs_of_task(history, task.fullname, 1):
+            if isinstance(execution, ExecutionRow) and job.execution_id == execution.id:
+                return job
         raise UsageError(f"the latest execution has no job of {task.fullname}")
     found = history.find(text)
     if isinstance(found, JobRow):
         return found
     if isinstance(found, TaskRow):
-        for entry in history.jobs_of_task(found.fullname, 1):
-            return entry.job
+        for job in jobs_of_task(history, found.fullname, 1):
+            return job
         raise UsageError(f"there is no job of {found.fullname}")
     kind = type(found).__name__[: -len("Row")].lower()
     raise UsageError(f"{text!r} is {_article(kind)} {kind}, not a job; `log {text}` lists its jobs")
