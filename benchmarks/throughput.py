@@ -217,7 +217,7 @@ def is_empty(uri: str) -> bool:
     """Say whether a database on a server has no tables of a repository."""
     sys.path.insert(0, str(ROOT))
     from redun_lite import Config
-    from redun_lite._plugins import database_source
+    from redun_lite._database import database_source
 
     source = database_source(Config({"backend": {"db_uri": uri}}))
     with closing(source.connect()) as database:

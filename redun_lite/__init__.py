@@ -76,9 +76,9 @@ if TYPE_CHECKING:
     from ._file import StagingFile as StagingFile
     from ._file_cache import FileCache as FileCache
     from ._fs import FileSystem as FileSystem
-    from ._fs import get_filesystem as get_filesystem
-    from ._fs import glob_file as glob_file
-    from ._fs import register_filesystem as register_filesystem
+    from ._fs_registry import get_filesystem as get_filesystem
+    from ._fs_registry import glob_file as glob_file
+    from ._fs_registry import register_filesystem as register_filesystem
     from ._handle import Handle as Handle
     from ._handle import merge_handles as merge_handles
     from ._job import Job as Job
@@ -190,7 +190,8 @@ _MODULES = {
         "StagingFile",
     ),
     "_file_cache": ("FileCache",),
-    "_fs": ("FileSystem", "get_filesystem", "glob_file", "register_filesystem"),
+    "_fs": ("FileSystem",),
+    "_fs_registry": ("get_filesystem", "glob_file", "register_filesystem"),
     "_handle": ("Handle", "merge_handles"),
     "_job": ("Job", "JobInfo"),
     "_options": ("CacheCheckValid", "CacheResult", "CacheScope"),

@@ -1,4 +1,4 @@
-"""One open database of a repository: what the rooms above ask of SQLite and of servers alike.
+"""The database of a repository: what the rooms above ask of SQLite and of servers alike.
 
 All that is read and written goes through `Database`, in SQL that SQLite 3.24 and PostgreSQL both
 understand, with `?` for each parameter by position.  So there is one set of statements, and a kind
@@ -15,8 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar, runtime_checkable
 
+from ._errors import UsageError
+from ._plugins import BACKENDS, named_class
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from ._config import Config
 
 T = TypeVar("T")
 
@@ -184,6 +189,24 @@ class Source(Protocol):
             Another program made it, or a newer version of this one.
         """
         ...
+
+
+def database_source(config: Config) -> Source:
+    """Return where the database is that `[backend] db_uri` names.
+
+    The scheme of the URI names a class, whose `from_config(config)` makes the instance.
+
+    Raises
+    ------
+    ConfigError
+        No such kind of database is known.
+    """
+    try:
+        kind = named_class(BACKENDS, "kind of database", config.db_scheme())
+    except UsageError as error:
+        raise config.error(str(error), "backend", "db_uri") from error.__cause__
+    source: Source = kind.from_config(config)
+    return source
 
 
 def blocks_of(ids: Sequence[Any]) -> Iterator[list[Any]]:

@@ -14,9 +14,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ._database import Source, database_source
 from ._errors import StoredValueError
 from ._handle_states import are_valid, would_invalidate
-from ._plugins import database_source
 from ._provenance import (
     AttemptRecord,
     Batch,
@@ -35,7 +35,6 @@ from ._writer import WriteBehind, Writer
 
 if TYPE_CHECKING:
     from ._config import Config
-    from ._database import Source
     from ._handle import HandleChange
 
 FLUSH_INTERVAL = 0.25

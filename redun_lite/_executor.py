@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 from ._backlog import Backlog
 from ._errors import ConfigError, ExecutorError, UsageError, suggest, without_our_frame
 from ._job import current
+from ._plugins import EXECUTORS, class_at, named_class
 from ._timers import now
 
 if TYPE_CHECKING:
@@ -522,8 +523,6 @@ def make_executor(config: ExecutorConfig, scheduler: SchedulerLike) -> Executor:
     ConfigError
         The section names no known class, or an option is wrong.
     """
-    from ._plugins import class_at, executor_class
-
     cls: Any = _registered.get(config.type or "") or executor_class(config)
     if isinstance(cls, str):
         try:
@@ -534,6 +533,23 @@ def make_executor(config: ExecutorConfig, scheduler: SchedulerLike) -> Executor:
     if not isinstance(made, Executor):
         raise config.error(f"{cls.__name__} is no subclass of redun_lite.Executor")
     return made
+
+
+def executor_class(config: ExecutorConfig) -> type[Any]:
+    """Return the class that `class` or `type` in a section of the configuration names.
+
+    Raises
+    ------
+    ConfigError
+        The type is not known, or the class cannot be found.
+    """
+    try:
+        if config.class_path:
+            return class_at(config.class_path)
+        return named_class(EXECUTORS, "executor type", config.type or "")
+    except UsageError as error:
+        option = "class" if config.class_path else "type"
+        raise config.error(str(error), option) from error.__cause__
 
 
 def unknown_executor(name: str, known: list[str]) -> ExecutorError:

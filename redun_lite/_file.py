@@ -31,12 +31,12 @@ from ._fs import (
     FileTimes,
     PathLike,
     copy_stream,
-    get_filesystem,
     get_proto,
     hash_stream,
     join_path,
     normalize_path,
 )
+from ._fs_registry import get_filesystem
 from ._hash import key_of
 from ._value import Value
 

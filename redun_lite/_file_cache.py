@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from ._errors import StoredValueError
-from ._fs import get_filesystem, join_path, normalize_path
+from ._fs import join_path, normalize_path
+from ._fs_registry import get_filesystem
 from ._value import ProxyValue
 
 

@@ -20,13 +20,10 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ._errors import FileSystemError, UsageError, suggest
+from ._errors import UsageError, suggest
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-
-    from ._config import Config, ExecutorConfig
-    from ._database import Source
 
 EXECUTORS = "redun_lite.executors"
 FILESYSTEMS = "redun_lite.filesystems"
@@ -40,64 +37,15 @@ _BUILT_IN = {
         "alias": "._executor:AliasExecutor",
     },
     FILESYSTEMS: {
-        "file": "._fs:LocalFileSystem",
-        "http": "._fs:HTTPFileSystem",
-        "https": "._fs:HTTPFileSystem",
+        "file": "._fs_local:LocalFileSystem",
+        "http": "._fs_http:HTTPFileSystem",
+        "https": "._fs_http:HTTPFileSystem",
     },
     BACKENDS: {
         "sqlite": "._sqlite:SqliteFile",
         "postgresql": ".contrib.postgres:PostgresServer",
     },
 }
-
-
-def executor_class(config: ExecutorConfig) -> type[Any]:
-    """Return the class of the executor that a section `[executors.NAME]` describes.
-
-    Raises
-    ------
-    ConfigError
-        Its `type` is not known, or its `class` cannot be found.
-    """
-    try:
-        if config.class_path:
-            return class_at(config.class_path)
-        return _named(EXECUTORS, "executor type", config.type or "")
-    except UsageError as error:
-        option = "class" if config.class_path else "type"
-        raise config.error(str(error), option) from error.__cause__
-
-
-def filesystem_class(scheme: str) -> type[Any]:
-    """Return the class of file system that URLs of a scheme belong to.
-
-    Raises
-    ------
-    FileSystemError
-        No file system for it is known.
-    """
-    try:
-        return _named(FILESYSTEMS, "URL scheme", scheme)
-    except UsageError as error:
-        raise FileSystemError(f"{scheme}://: {error}") from error.__cause__
-
-
-def database_source(config: Config) -> Source:
-    """Return where the database is that `[backend] db_uri` names.
-
-    The scheme of the URI names a class, whose `from_config(config)` makes the instance.
-
-    Raises
-    ------
-    ConfigError
-        No such kind of database is known.
-    """
-    try:
-        kind = _named(BACKENDS, "kind of database", config.db_scheme())
-    except UsageError as error:
-        raise config.error(str(error), "backend", "db_uri") from error.__cause__
-    source: Source = kind.from_config(config)
-    return source
 
 
 def class_at(path: str) -> type[Any]:
@@ -143,7 +91,26 @@ def known_names(group: str) -> list[str]:
     return sorted({*_BUILT_IN[group], *(entry_point.name for entry_point in _installed(group))})
 
 
-def _named(group: str, what: str, name: str) -> type[Any]:
+def named_class(group: str, what: str, name: str) -> type[Any]:
+    """Return the class of a name.
+
+    Parameters
+    ----------
+    group
+        `EXECUTORS`, `FILESYSTEMS` or `BACKENDS`.
+    what
+        What messages call such a name.
+
+    Raises
+    ------
+    UsageError
+        The name is unknown, or its class cannot be loaded.
+
+    Examples
+    --------
+    >>> named_class(FILESYSTEMS, "URL scheme", "https").__name__
+    'HTTPFileSystem'
+    """
     built_in = _BUILT_IN[group].get(name)
     if built_in is not None:
         module_name, _, class_name = built_in.partition(":")

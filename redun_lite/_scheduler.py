@@ -21,11 +21,9 @@ from ._errors import DryRunResult, NoCurrentScheduler, UsageError
 from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
 from ._federation import federation_of
-from ._fs import set_filesystem_finder
 from ._handle import set_state_finder
 from ._job import CANCELLED, DONE, FAILED, Reporter
 from ._merged import merged
-from ._plugins import filesystem_class
 from ._record import show_remote_traceback, trim_traceback
 from ._recorder import PartOf
 from ._timers import now
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_SHOWN = 1000  # Characters of an expression that are recorded for an execution.
-
-
-set_filesystem_finder(filesystem_class)
 
 
 class Scheduler:

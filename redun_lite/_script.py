@@ -34,7 +34,8 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar, overload
 from ._errors import ExpressionError, ScriptError, TaskError, shorten
 from ._expr import Expression, SimpleExpression, expressions_in
 from ._file import Dir, File, FileSet, Staging, StagingFile
-from ._fs import get_proto, place_of, shell_path, unfinished_path
+from ._fs import get_proto, place_of, shell_path
+from ._fs_local import unfinished_path
 from ._options import KNOWN_OPTIONS
 from ._record import ScriptResult
 from ._task import task

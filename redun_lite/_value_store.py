@@ -22,7 +22,8 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Callable, NamedTuple
 
 from ._errors import FileSystemError, RepositoryWriteError, StoredValueError
-from ._fs import get_filesystem, get_proto, hash_stream, join_path, normalize_path
+from ._fs import get_proto, hash_stream, join_path, normalize_path
+from ._fs_registry import get_filesystem
 from ._hash import digest
 
 if TYPE_CHECKING:

@@ -18,19 +18,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redun_lite import _fs
+from redun_lite import _fs, _fs_registry, _plugins
 from redun_lite._errors import FileSystemError
 from redun_lite._file import Dir, File, FileSet
-from redun_lite._fs import (
-    FileSystem,
-    HTTPFileSystem,
-    LocalFileSystem,
+from redun_lite._fs import FileSystem, normalize_path
+from redun_lite._fs_http import HTTPFileSystem
+from redun_lite._fs_local import LocalFileSystem
+from redun_lite._fs_registry import (
     get_filesystem,
     get_filesystem_class,
     glob_file,
-    normalize_path,
     register_filesystem,
-    set_filesystem_finder,
 )
 
 ROOT = Path(__file__).parent.parent
@@ -789,9 +787,8 @@ class _MemoryWriter(io.RawIOBase):
 @pytest.fixture
 def registry(monkeypatch):
     """Let a test register what it likes."""
-    monkeypatch.setattr(_fs, "_classes", dict(_fs._classes))
-    monkeypatch.setattr(_fs, "_instances", dict(_fs._instances))
-    monkeypatch.setattr(_fs, "_find_class", _fs._find_class)
+    monkeypatch.setattr(_fs_registry, "_classes", dict(_fs_registry._classes))
+    monkeypatch.setattr(_fs_registry, "_instances", dict(_fs_registry._instances))
 
 
 @pytest.fixture
@@ -810,8 +807,7 @@ def test_a_scheme_is_known_in_any_case():
 
 
 def test_an_unknown_scheme_is_an_error_that_names_the_known_ones(registry):
-    set_filesystem_finder(None)
-    with pytest.raises(FileSystemError, match=r"s4:// URLs; known: https, http, file$"):
+    with pytest.raises(FileSystemError, match=r"^s4:.* .s4.; known: https, http, file$"):
         File("s4://bucket/key").read()
 
 
@@ -823,28 +819,23 @@ def test_a_registered_file_system_serves_its_scheme(memory):
     assert get_filesystem(url="memory://a/b") is memory
 
 
-def test_the_finder_is_asked_once_for_a_scheme_that_is_not_registered(registry):
+def test_what_is_not_registered_is_looked_up_among_the_plug_ins_once(registry, monkeypatch):
     asked = []
 
-    def finder(scheme):
-        asked.append(scheme)
+    def named_class(group, what, name):
+        asked.append((group, name))
         return MemoryFileSystem
 
-    set_filesystem_finder(finder)
+    monkeypatch.setattr(_fs_registry, "named_class", named_class)
     assert get_filesystem(url="found://a") is get_filesystem(url="Found://b")
-    assert asked == ["found"]
+    assert asked == [(_plugins.FILESYSTEMS, "found")]
 
 
-def test_the_error_of_the_finder_comes_through(registry):
-    def finder(scheme):
-        raise FileSystemError(f"{scheme} needs redun-lite[aws]")
-
-    set_filesystem_finder(finder)
-    with pytest.raises(FileSystemError, match="s3 needs"):
-        File("s3://bucket/key").exists()
-    set_filesystem_finder(None)
-    with pytest.raises(FileSystemError, match="no file system for s3"):
-        File("s3://bucket/key").exists()
+def test_a_plug_in_that_cannot_be_loaded_is_an_error_each_time(registry, monkeypatch):
+    monkeypatch.setitem(_plugins._BUILT_IN[_plugins.FILESYSTEMS], "s3", ".contrib.none:S3")
+    for _ in range(2):
+        with pytest.raises(FileSystemError, match=r"^s3://: .*pip install 'redun-lite\[none\]'$"):
+            File("s3://bucket/key").exists()
 
 
 def test_a_plug_in_gets_text_modes_and_hashes_from_the_base(memory):

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from redun_lite import Scheduler, _plugins
+from redun_lite import Scheduler, _fs_registry, _plugins
 from redun_lite._config import Config
+from redun_lite._database import database_source
 from redun_lite._errors import ConfigError, FileSystemError, UsageError
-from redun_lite._plugins import (
-    class_at,
-    database_source,
-    executor_class,
-    filesystem_class,
-    known_names,
-)
+from redun_lite._executor import executor_class
+from redun_lite._fs_registry import get_filesystem_class
+from redun_lite._plugins import class_at, known_names
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +82,7 @@ def test_what_ships_with_the_package_can_be_loaded(group, name):
             importlib.import_module(room, "redun_lite")
         except ModuleNotFoundError as error:
             pytest.skip(f"{error.name} is not installed")
-    assert isinstance(_plugins._named(group, "name", name), type)
+    assert isinstance(_plugins.named_class(group, "name", name), type)
 
 
 def test_what_ships_with_the_package_is_found_without_reading_what_is_installed():
@@ -93,7 +90,7 @@ def test_what_ships_with_the_package_is_found_without_reading_what_is_installed(
         "import sys, types; from redun_lite import _plugins;"
         "room = types.ModuleType('redun_lite._executor'); room.LocalExecutor = int;"
         "sys.modules[room.__name__] = room;"
-        "print(_plugins._named(_plugins.EXECUTORS, 'type', 'local').__name__,"
+        "print(_plugins.named_class(_plugins.EXECUTORS, 'type', 'local').__name__,"
         "'importlib.metadata' in sys.modules)"
     )
     root = Path(__file__).parent.parent
@@ -119,10 +116,11 @@ def test_an_entry_point_gives_an_executor_type(install, module):
     assert executor(type="queue").__name__ == "Queue"
 
 
-def test_an_entry_point_gives_a_file_system(install, module):
+def test_an_entry_point_gives_a_file_system(install, module, monkeypatch):
+    monkeypatch.setattr(_fs_registry, "_classes", {})
     name = module("class FTP: pass\n")
     install("redun_lite.filesystems", "ftp", f"{name}:FTP")
-    assert filesystem_class("ftp").__name__ == "FTP"
+    assert get_filesystem_class(proto="ftp").__name__ == "FTP"
 
 
 def test_an_entry_point_gives_a_database(install, module):
@@ -204,7 +202,7 @@ def test_a_class_given_as_type_is_pointed_out():
 
 def test_an_unknown_url_scheme_lists_the_known_ones():
     with pytest.raises(FileSystemError) as caught:
-        filesystem_class("httpx")
+        get_filesystem_class(proto="httpx")
     assert str(caught.value).startswith(
         "httpx://: unknown URL scheme 'httpx'; did you mean http? Known: http, https"
     )

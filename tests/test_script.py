@@ -26,11 +26,11 @@ from redun_lite import (
     IFile,
     ScriptError,
     TaskError,
+    _fs_registry,
     script,
     shell_quote,
     task,
 )
-from redun_lite import _fs as fs
 from redun_lite._client.log import log_lines
 from redun_lite._expr import dumps_expr, loads_expr
 from redun_lite._record import ErrorValue
@@ -637,7 +637,7 @@ class ChattyFileSystem(FileSystem):
 
 @pytest.fixture
 def chatty(monkeypatch):
-    monkeypatch.setitem(fs._classes, "chatty", ChattyFileSystem)
+    monkeypatch.setitem(_fs_registry._classes, "chatty", ChattyFileSystem)
 
 
 @pytest.mark.parametrize("as_mount", [False, True])

@@ -8,11 +8,12 @@ import sys
 
 import pytest
 
-from redun_lite import _fs
 from redun_lite._cli import main
+from redun_lite._fs_local import LocalFileSystem
+from redun_lite._fs_registry import get_filesystem
 
 
-class MemoryFileSystem(_fs.LocalFileSystem):
+class MemoryFileSystem(LocalFileSystem):
     """Another file system: `mem://name` is a file of a folder, and nothing else is."""
 
     root = ""
@@ -50,10 +51,9 @@ def here(tmp_path, monkeypatch):
     system = MemoryFileSystem()
     system.root = str(tmp_path / "mem")
     os.mkdir(system.root)
-    known = _fs.get_filesystem
     monkeypatch.setattr(
         "redun_lite._client.transfer.get_filesystem",
-        lambda url: system if url.startswith("mem:") else known(url=url),
+        lambda url: system if url.startswith("mem:") else get_filesystem(url=url),
     )
     monkeypatch.chdir(folder)
     return folder

@@ -22,7 +22,7 @@ from redun_lite import (
 )
 from redun_lite._check import Checker
 from redun_lite._client.log import log_lines
-from redun_lite._fs import LocalFileSystem
+from redun_lite._fs_local import LocalFileSystem
 from redun_lite._hash import digest
 from redun_lite._history import open_history
 from redun_lite._sqlite import SqliteFile
@@ -352,9 +352,9 @@ def test_any_file_system_will_do(tmp_path, monkeypatch):
             found = super().scan(self._local(path))
             return [(f"bucket://{name[start:]}", key) for name, key in found]
 
-    from redun_lite import _fs
+    from redun_lite import _fs_registry
 
-    monkeypatch.setitem(_fs._classes, "bucket", Bucket)
+    monkeypatch.setitem(_fs_registry._classes, "bucket", Bucket)
     (tmp_path / "lab").mkdir()
     lab = lab_in(tmp_path / "lab", value_store_path="bucket://values/")
     lab.run([make(LARGE), make(LARGE + "2")])

@@ -224,7 +224,7 @@ def existing_config(options: Namespace) -> Config:
 
 def repository_source(options: Namespace) -> Source:
     """Return where the repository is that a command is about."""
-    from .._plugins import database_source
+    from .._database import database_source
 
     config = existing_config(options)
     name = getattr(options, "repo", None)

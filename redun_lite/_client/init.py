@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from .._config import CONFIG_DIR, CONFIG_ENV, CONFIG_FILE, Config, init_config_dir
-from .._plugins import database_source
+from .._database import database_source
 from .._schema import VERSION
 from .command import OK, Command
 

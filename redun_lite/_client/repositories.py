@@ -8,10 +8,10 @@ import sys
 from typing import TYPE_CHECKING
 
 from .._config import CONFIG_FILE, Config
+from .._database import database_source
 from .._display import format_table
 from .._errors import UsageError, suggest
 from .._ini import read_sections, read_text
-from .._plugins import database_source
 from .command import OK, Command, add_action, existing_config
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from .._config import Config
+from .._database import database_source
 from .._display import format_count
 from .._errors import UsageError
-from .._plugins import database_source
 from .._sync import copy_records, export_lines, import_lines
 from .._value_store import StorePlace
 from .command import OK, Command, add_repository_option, existing_config, repository_source

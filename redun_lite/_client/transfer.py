@@ -9,7 +9,8 @@ from typing import IO, TYPE_CHECKING
 
 from .._display import format_count, format_size
 from .._errors import FileSystemError, UsageError
-from .._fs import copy_stream, get_filesystem, get_proto, join_path, normalize_path, place_of
+from .._fs import copy_stream, get_proto, join_path, normalize_path, place_of
+from .._fs_registry import get_filesystem
 from .command import OK, Command, add_action
 
 if TYPE_CHECKING:

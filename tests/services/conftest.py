@@ -20,7 +20,7 @@ import pytest
 from support import Lab
 
 from redun_lite import Config
-from redun_lite._plugins import database_source
+from redun_lite._database import database_source
 from redun_lite._schema import VERSION
 
 ADVICE = "`make services` installs it"

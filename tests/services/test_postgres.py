@@ -17,6 +17,7 @@ from test_concurrency import PROCESSES, together
 
 from redun_lite import Config, Scheduler, _cli, task
 from redun_lite import _db as db
+from redun_lite._database import database_source
 from redun_lite._db import Repository
 from redun_lite._errors import (
     ConfigError,
@@ -26,7 +27,6 @@ from redun_lite._errors import (
     RepositoryWriteError,
 )
 from redun_lite._history import open_history
-from redun_lite._plugins import database_source
 from redun_lite._schema import VERSION
 
 redun_namespace = "test_postgres"
