@@ -21,22 +21,22 @@ recursion from its third turn on.  What a trace leaves out, it says.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from ._history import MAX_LINE_SIZE, SELECT_CALL, SELECT_VALUE, CallRow, ValueRow
+from ._history import CallRow
+from ._lineage_records import Records
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ._history import History
+    from ._history import History, ValueRow
+    from ._lineage_records import Argument, RecordedCall
 
 CALL = "call"
 VALUE = "value"
 
-_MAX_ROWS = 20_000  # That one query of a trace may read.
 _MAX_MEMBERS = 200  # Calls of one node that are followed further.
 _MAX_HANDED_ON = 50  # Calls through which one value is followed up or down.
-_MAX_MAKERS = 50  # Calls with one and the same result that are looked at.
 _MAX_TURNS = 3  # Nodes of one task on a path; more turns of a recursion join the last of them.
 
 
@@ -175,171 +175,6 @@ def tree_of(lineage: Lineage) -> Iterator[TreeLine]:
             waiting += [(depth + 1, far, edge) for far, edge in reversed(beyond[index])]
 
 
-# Queries
-
-CALL_ROWS = SELECT_CALL + "WHERE call.id IN ({ids})"
-VALUE_ROWS = SELECT_VALUE + "WHERE value.id IN ({ids})"
-CALLS = """
-SELECT call.id, task.fullname, call.single_id, call.result_id
-FROM call JOIN task ON task.id = call.task_id WHERE call.id IN ({ids})
-"""
-ARGUMENTS = f"""
-SELECT call_id, position, name, value_id FROM argument WHERE call_id IN ({{ids}})
-ORDER BY call_id, position LIMIT {_MAX_ROWS}
-"""
-SOURCES = f"""
-SELECT call_id, position, upstream_id FROM upstream WHERE call_id IN ({{ids}})
-ORDER BY call_id, position, upstream_id LIMIT {_MAX_ROWS}
-"""
-USES = f"""
-SELECT upstream_id, call_id, position FROM upstream WHERE upstream_id IN ({{ids}})
-ORDER BY upstream_id, call_id, position LIMIT {_MAX_ROWS}
-"""
-CHILDREN = f"""
-SELECT call_id, child_id FROM call_child WHERE call_id IN ({{ids}})
-ORDER BY call_id, position LIMIT {_MAX_ROWS}
-"""
-LATEST_PARENTS = """
-SELECT child_id, max(call_id) FROM call_child WHERE child_id IN ({ids}) GROUP BY child_id
-"""
-PARTS_OF_VALUES = f"""
-SELECT parent_id, child_id FROM subvalue WHERE parent_id IN ({{ids}})
-ORDER BY parent_id, child_id LIMIT {_MAX_ROWS}
-"""
-WHOLES_OF_VALUES = f"""
-SELECT child_id, parent_id FROM subvalue WHERE child_id IN ({{ids}})
-ORDER BY child_id, parent_id LIMIT {_MAX_ROWS}
-"""
-FILES = "SELECT value_id, path FROM file WHERE value_id IN ({ids}) ORDER BY value_id"
-MAKERS = f"""
-SELECT result_id, id FROM call WHERE result_id IN ({{ids}}) ORDER BY id DESC LIMIT {_MAX_ROWS}
-"""
-READERS = f"""
-SELECT value_id, call_id, position FROM argument WHERE value_id IN ({{ids}})
-ORDER BY call_id DESC, position LIMIT {_MAX_ROWS}
-"""
-
-
-# What is recorded
-
-
-class _Call(NamedTuple):
-    id: int
-    task_name: str
-    single_id: int | None
-    result_id: int
-
-    @property
-    def has_handed_on(self) -> bool:
-        """Whether its function returned an expression, not its result."""
-        return self.single_id is not None and self.single_id != self.result_id
-
-
-class _Argument(NamedTuple):
-    call_id: int
-    position: int
-    name: str
-    value_id: int
-
-
-class _Records:
-    """The rows that a trace looks at: asked for in batches, each of them once."""
-
-    def __init__(self, history: History) -> None:
-        self._database = history.database
-        self._calls: dict[int, _Call] = {}
-        self._arguments: dict[int, list[_Argument]] = {}
-        self._sources: dict[tuple[int, int], list[int]] = {}
-        self._children: dict[int, list[int]] = {}
-        self._parents: dict[int, int | None] = {}
-        self._parts: dict[int, list[int]] = {}
-        self._wholes: dict[int, list[int]] = {}
-        self._paths: dict[int, str | None] = {}
-        self.is_cut = False
-
-    def _rows_in(self, sql: str, ids: list[int]) -> list[Any]:
-        rows = list(self._database.rows_in(sql, ids)) if ids else []
-        self.is_cut = self.is_cut or len(rows) >= _MAX_ROWS
-        return rows
-
-    def _lists(
-        self, sql: str, cache: dict[int, list[int]], ids: Iterable[int]
-    ) -> dict[int, list[int]]:
-        new = [id for id in dict.fromkeys(ids) if id not in cache]
-        cache.update((id, []) for id in new)
-        for id, other in self._rows_in(sql, new):
-            cache[id].append(other)
-        return cache
-
-    def calls(self, ids: Iterable[int]) -> dict[int, _Call]:
-        new = [id for id in dict.fromkeys(ids) if id not in self._calls]
-        for row in self._rows_in(CALLS, new):
-            self._calls[row[0]] = _Call(*row)
-        return self._calls
-
-    def arguments(self, call_ids: Iterable[int]) -> dict[int, list[_Argument]]:
-        """Return arguments by call, and have ready what `sources_of` says of them."""
-        new = [id for id in dict.fromkeys(call_ids) if id not in self._arguments]
-        self._arguments.update((id, []) for id in new)
-        for row in self._rows_in(ARGUMENTS, new):
-            self._arguments[row[0]].append(_Argument(*row))
-        for call_id, position, source in self._rows_in(SOURCES, new):
-            self._sources.setdefault((call_id, position), []).append(source)
-        return self._arguments
-
-    def sources_of(self, argument: _Argument) -> list[int]:
-        """Return the calls that an argument was made of."""
-        return self._sources.get((argument.call_id, argument.position), [])
-
-    def children(self, call_ids: Iterable[int]) -> dict[int, list[int]]:
-        return self._lists(CHILDREN, self._children, call_ids)
-
-    def parents(self, call_ids: Iterable[int]) -> dict[int, int | None]:
-        """Return by call the last one that led to it."""
-        new = [id for id in dict.fromkeys(call_ids) if id not in self._parents]
-        self._parents.update((id, None) for id in new)
-        self._parents.update(self._rows_in(LATEST_PARENTS, new))
-        return self._parents
-
-    def set_parent(self, call_id: int, parent_id: int) -> None:
-        """Let the call that a trace came by be the one around."""
-        self._parents.setdefault(call_id, parent_id)
-
-    def parts(self, value_ids: Iterable[int]) -> dict[int, list[int]]:
-        return self._lists(PARTS_OF_VALUES, self._parts, value_ids)
-
-    def wholes(self, value_ids: Iterable[int]) -> dict[int, list[int]]:
-        return self._lists(WHOLES_OF_VALUES, self._wholes, value_ids)
-
-    def paths(self, value_ids: Iterable[int]) -> dict[int, str | None]:
-        """Return the paths of values that are files."""
-        new = [id for id in dict.fromkeys(value_ids) if id not in self._paths]
-        self._paths.update((id, None) for id in new)
-        self._paths.update(self._rows_in(FILES, new))
-        return self._paths
-
-    def makers(self, value_ids: Iterable[int]) -> dict[int, list[int]]:
-        """Return by value the last calls that it is the result of."""
-        found: dict[int, list[int]] = defaultdict(list)
-        for value_id, call_id in self._rows_in(MAKERS, list(dict.fromkeys(value_ids))):
-            if len(found[value_id]) < _MAX_MAKERS:
-                found[value_id].append(call_id)
-        return found
-
-    def readers(self, value_ids: Iterable[int]) -> list[tuple[int, int, int]]:
-        return self._rows_in(READERS, list(dict.fromkeys(value_ids)))
-
-    def uses(self, call_ids: Iterable[int]) -> list[tuple[int, int, int]]:
-        return self._rows_in(USES, list(dict.fromkeys(call_ids)))
-
-    def carries(self, holder: int, value: int) -> bool:
-        """Say whether a value is another, or is among its parts, which must have been read."""
-        return holder == value or value in self._parts.get(holder, ())
-
-
-# Tracing
-
-
 class _Node:
     """A node while a trace goes on."""
 
@@ -363,7 +198,7 @@ class _Flow(NamedTuple):
     via: tuple[str, ...] = ()
     by_value: bool = False  # Only the value says that the two belong together.
 
-    def through(self, call: _Call, child: int) -> _Flow:
+    def through(self, call: RecordedCall, child: int) -> _Flow:
         via = self.via if self.via[-1:] == (call.task_name,) else (*self.via, call.task_name)
         return self._replace(call_id=child, via=via)
 
@@ -386,9 +221,8 @@ class _Trace:
     _is_up: bool
 
     def __init__(self, history: History, limits: Limits) -> None:
-        self._history = history
         self._limits = limits
-        self._records = _Records(history)
+        self._records = Records(history)
         self._nodes: list[_Node] = []
         self._node_of: dict[tuple[str, int], int] = {}
         self._edges: dict[tuple[int, int, str], tuple[set[int], tuple[str, ...]]] = {}
@@ -408,8 +242,8 @@ class _Trace:
         else:
             if fresh:
                 self._cut[f"what is more than {self._limits.levels} steps away"] = None
-        if self._records.is_cut:
-            self._cut[f"what is beyond {_MAX_ROWS:,} records of a kind"] = None
+        if self._records.left_out:
+            self._cut[self._records.left_out] = None
         return self._result()
 
     def _first(self, start: CallRow | ValueRow) -> _Fresh:
@@ -419,20 +253,20 @@ class _Trace:
         raise NotImplementedError
 
     def _result(self) -> Lineage:
-        database = self._history.database
-        calls = [node.members[0] for node in self._nodes if node.kind == CALL]
-        rows = {row[0]: CallRow(*row) for row in database.rows_in(CALL_ROWS, calls)}
-        values = [node.members[0] for node in self._nodes if node.kind == VALUE]
-        found = database.rows_in(VALUE_ROWS, values, MAX_LINE_SIZE)
-        value_rows = {row[0]: self._history.value_row(row, MAX_LINE_SIZE) for row in found}
+        first = {
+            kind: [node.members[0] for node in self._nodes if node.kind == kind]
+            for kind in (CALL, VALUE)
+        }
+        calls = self._records.call_rows(first[CALL])
+        values = self._records.value_rows(first[VALUE])
         nodes = [
             LineageNode(
                 node.kind,
                 node.name,
                 len(node.members),
                 node.at_least,
-                rows.get(node.members[0]) if node.kind == CALL else None,
-                value_rows.get(node.members[0]) if node.kind == VALUE else None,
+                calls.get(node.members[0]) if node.kind == CALL else None,
+                values.get(node.members[0]) if node.kind == VALUE else None,
             )
             for node in self._nodes
         ]
@@ -447,7 +281,7 @@ class _Trace:
         self._nodes.append(_Node(kind, name, members, near))
         self._node_of.update(((kind, member), index) for member in members)
         if near is not None:
-            self._nodes[index].at_least = self._is_sampled(near) or self._records.is_cut
+            self._nodes[index].at_least = self._is_sampled(near) or bool(self._records.left_out)
         return index
 
     def _is_sampled(self, index: int) -> bool:
@@ -543,7 +377,7 @@ class _Trace:
                 for member in members[:_MAX_MEMBERS]:
                     yield index, member
 
-    def _makers_below(self, call: _Call, value_id: int | None, strict: bool) -> list[int]:
+    def _makers_below(self, call: RecordedCall, value_id: int | None, strict: bool) -> list[int]:
         """Return the calls below one that its result, or the value looked for, came from.
 
         Parameters
@@ -628,7 +462,7 @@ class _UpwardTrace(_Trace):
         found, raw = self._climb(loose)
         return self._settle(flows + found, raw)
 
-    def _beside(self, argument: _Argument, sources: list[int]) -> list[int]:
+    def _beside(self, argument: Argument, sources: list[int]) -> list[int]:
         """Return the parts of an argument that none of the calls it was made of has made."""
         records = self._records
         calls = records.calls(())
@@ -758,7 +592,7 @@ class _UpwardTrace(_Trace):
             self._cut[f"what was handed down through more than {_MAX_HANDED_ON} calls"] = None
         return flows, raw + loose
 
-    def _given(self, item: _Loose, arguments: list[_Argument]) -> list[_Argument]:
+    def _given(self, item: _Loose, arguments: list[Argument]) -> list[Argument]:
         """Return the arguments of the call around that hold a value, or parts of it."""
         records = self._records
         same = [argument for argument in arguments if argument.value_id == item.value_id]

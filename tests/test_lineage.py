@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from support import Lab
 
-from redun_lite import File, _lineage, task
+from redun_lite import File, _lineage_records, task
 from redun_lite._history import CallRow, History, open_history
 from redun_lite._lineage import CALL, VALUE, Limits, trace_down, trace_up, tree_of
 
@@ -283,8 +283,10 @@ def test_a_level_takes_as_many_queries_however_many_calls_it_has(history, lab):
 
 
 def test_what_more_records_than_can_be_read_say_is_left_out_and_told(history, lab, monkeypatch):
-    monkeypatch.setattr(_lineage, "_MAX_ROWS", 10)
-    monkeypatch.setattr(_lineage, "SOURCES", _lineage.SOURCES.replace("20000", "10"))
+    monkeypatch.setattr(_lineage_records, "_MAX_ROWS", 10)
+    monkeypatch.setattr(
+        _lineage_records, "SOURCES", _lineage_records.SOURCES.replace("20000", "10")
+    )
     lineage = trace_up(history, file(history, lab, "many/whole"))
     assert lineage.cut == ["what is beyond 10 records of a kind"]
     # Files are also found as results, so some of those left out may be here all the same.
