@@ -1,4 +1,4 @@
-"""Tasks: decorated functions whose calls are lazy, and the registry that knows them by name.
+"""Tasks: decorated functions whose calls are lazy.
 
 Expressions refer to tasks by full name, never by function, so that a recorded call finds the
 present code of its task.  A task's hash stands for that code: its full name and source (or a
@@ -8,10 +8,7 @@ version that the author keeps), and whatever else the author says it depends on.
 from __future__ import annotations
 
 import inspect
-import os
 import re
-from collections.abc import Iterator
-from importlib import import_module
 from types import GenericAlias
 from typing import (
     TYPE_CHECKING,
@@ -25,7 +22,7 @@ from typing import (
     overload,
 )
 
-from ._errors import HashError, TaskError, UnknownTask, suggest
+from ._errors import HashError, TaskError, UnknownTask
 from ._expr import (
     _NO_OPTIONS,
     SchedulerExpression,
@@ -36,7 +33,7 @@ from ._expr import (
     key_of_expr,
     loads_expr,
 )
-from ._hash import PACKAGE, digest, key_of, key_with_sources, source_of
+from ._hash import digest, key_of, key_with_sources, source_of
 from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,
@@ -47,6 +44,7 @@ from ._options import (
     parse_definition,
 )
 from ._parameters import Parameters
+from ._registry import Registry
 from ._value import Value
 
 if TYPE_CHECKING:
@@ -565,91 +563,10 @@ def find_task(
 # The registry
 
 
-class TaskRegistry:
+class TaskRegistry(Registry[Task[Any, Any]]):
     """The tasks that are defined, by full name."""
 
-    def __init__(self) -> None:
-        self._tasks: dict[str, Task[Any, Any]] = {}
-        self.version = 0
-        """Counts the changes, so that others can tell whether they have seen the last."""
 
-    def add(self, task: Task[Any, Any]) -> None:
-        """Add a task; it replaces one of the same full name.
-
-        Raises
-        ------
-        TaskError
-            A module in another file has defined a task of that full name.
-        """
-        known = self._tasks.get(task.fullname)
-        if known is not None and _is_clash(known, task):
-            raise TaskError(
-                f"task {task.fullname} is defined twice: in {known.defined_in} and in "
-                f"{task.defined_in}; give one of them another name or namespace"
-            )
-        self._tasks[task.fullname] = task
-        self.version += 1
-
-    def remove(self, task: Task[Any, Any]) -> None:
-        """Forget a task."""
-        if self._tasks.get(task.fullname) is task:
-            del self._tasks[task.fullname]
-            self.version += 1
-
-    def snapshot(self) -> dict[str, Task[Any, Any]]:
-        """Return the tasks as they are, for `restore`."""
-        return dict(self._tasks)
-
-    def restore(self, tasks: dict[str, Task[Any, Any]]) -> None:
-        """Return to what a snapshot holds."""
-        self._tasks.clear()
-        self._tasks.update(tasks)
-        self.version += 1
-
-    def get(self, task_name: str | None = None, hash: str | None = None) -> Task[Any, Any] | None:
-        """Return the task of a full name or, without one, of a hash; None if there is none."""
-        if task_name is None:
-            return next((task for task in self if task.hash == hash), None)
-        task = self._tasks.get(task_name)
-        if task is None and task_name.startswith(_OWN_TASKS):
-            # A recorded call may name a task of this package that nothing has imported here.
-            for module in _OWN_MODULES:
-                import_module(f"{PACKAGE}.{module}")
-            task = self._tasks.get(task_name)
-        return task
-
-    def find(self, task_name: str) -> Task[Any, Any]:
-        """Return the task of a full name.
-
-        Raises
-        ------
-        UnknownTask
-            There is none; the message offers the nearest names.
-        """
-        task = self.get(task_name)
-        if task is None:
-            raise UnknownTask(f"unknown task {task_name!r}: {suggest(task_name, self._tasks)}")
-        return task
-
-    def __iter__(self) -> Iterator[Task[Any, Any]]:
-        return iter(list(self._tasks.values()))
-
-
-def _is_clash(known: Task[Any, Any], new: Task[Any, Any]) -> bool:
-    """Say whether two modules define a task, rather than one anew or for a while."""
-    if "<locals>" in known.func.__qualname__ or "<locals>" in new.func.__qualname__:
-        return False
-    files = {known.defined_in, new.defined_in}
-    if len(files) == 1 or any(name.startswith("<") for name in files):
-        return False
-    # Each cell of a notebook is a file of its own.
-    if known.func.__module__ == new.func.__module__ == "__main__":
-        return False
-    return len(set(map(os.path.realpath, files))) > 1
-
-
-_OWN_TASKS = "redun_lite."
-_OWN_MODULES = ("_builtins", "_federated", "_handle", "_script", "_subrun", "functools", "tools")
 _registry = TaskRegistry()
 
 
