@@ -27,7 +27,8 @@ from _measuring import ROOT, peak_memory
 sys.path.insert(0, str(ROOT))
 
 from redun_lite import _sqlite, _writer
-from redun_lite._hash import digest, key_of
+from redun_lite._digest import digest
+from redun_lite._hash import key_of
 from redun_lite._schema import JOB_NUMBER_BITS
 from redun_lite._timers import now
 from redun_lite._value import PICKLE_PROTOCOL

@@ -16,8 +16,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Callable
 
+from ._digest import KEY_SIZE
 from ._errors import RepositoryError
-from ._hash import KEY_SIZE
 from ._interchange import (
     CallItem,
     ChildrenItem,

@@ -16,8 +16,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._database import Upkeep
+from ._digest import digest
 from ._errors import StoredValueError
-from ._hash import digest, key_of
+from ._hash import key_of
 from ._recompute import NotPlain, is_key_of_call, key_of_plain
 from ._safe_load import MAX_SIZE
 from ._tagged import on_nothing

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
+from ._digest import digest
 from ._errors import ContextError, TaskError, suggest
 from ._expr import Expression, key_of_expr
-from ._hash import digest
 from ._merged import merged
 from ._task import scheduler_task
 

@@ -28,6 +28,7 @@ from ._collector import collector
 from ._context import Context
 from ._db import FLUSH_INTERVAL, Repository
 from ._deadlock import find_deadlock
+from ._digest import NO_KEY, digest, is_flat
 from ._dispatch import Dispatcher
 from ._errors import (
     DryRunResult,
@@ -52,7 +53,7 @@ from ._expr import (
 )
 from ._handle import RunHandles
 from ._handled_errors import HandledErrors
-from ._hash import digest, is_flat, key_of
+from ._hash import key_of
 from ._job import (
     CACHED,
     CANCELLED,
@@ -90,7 +91,6 @@ _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
-_NO_KEY = bytes(20)  # In place of that of an argument that does not count.
 _MAX_SHOWN_EXPR = 200  # Characters of an expression in the note on an error.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
@@ -631,8 +631,7 @@ class Engine:
             return
         if options.config_args:
             keys = [
-                _NO_KEY if name in options.config_args else key
-                for name, key in zip(job.names, keys)
+                NO_KEY if name in options.config_args else key for name, key in zip(job.names, keys)
             ]
         job.key = digest(task.key + b"".join(keys))
         self._share(job)

@@ -17,10 +17,12 @@ from dataclasses import fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable, Generic, NoReturn, TypeVar
 
+from ._digest import ATOMS, digest, flat_bytes, is_flat
+from ._encoders import Parts, tag
 from ._errors import ExpressionError, HashError
-from ._hash import ATOMS, Canonicalizer, _tag, digest, flat_bytes, is_flat, key_of, register_encoder
+from ._hash import Canonicalizer, key_of, register_encoder
+from ._names import IS_COPY, package_id
 from ._value import (
-    IS_COPY,
     ValuePickler,
     ValueUnpickler,
     dumps,
@@ -28,7 +30,6 @@ from ._value import (
     iter_nested,
     loads,
     map_nested,
-    package_id,
     parts_of,
     pickle_with,
 )
@@ -720,12 +721,12 @@ _LABELS: dict[type, tuple[str, ...]] = {
 }
 
 
-def _encode_expression(_: Canonicalizer, value: Expression[Any]) -> bytes:
+def _encode_expression(_: Parts, value: Expression[Any]) -> bytes:
     return b"@expression" + key_of_expr(value)
 
 
-def _encode_ref(_: Canonicalizer, value: Ref) -> bytes:
-    return _tag("ref", repr(value.index))
+def _encode_ref(_: Parts, value: Ref) -> bytes:
+    return tag("ref", repr(value.index))
 
 
 register_encoder(Expression, _encode_expression)

@@ -15,8 +15,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._database import blocks_of, marks
+from ._digest import KEY_SIZE
 from ._errors import RepositoryError
-from ._hash import KEY_SIZE, key_of
+from ._hash import key_of
 from ._interchange import (
     CallItem,
     ChildrenItem,

@@ -14,9 +14,9 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._display import clip, format_count, format_size, one_line
+from ._encoders import flag_names
 from ._expr import Expression, format_expr
 from ._file import Staging
-from ._hash import flag_names
 from ._safe_load import DICT, FROZENSET, QUOTE, SET, Composite, Global, Member, NodeRef, load_safely
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ import re
 from abc import ABC, abstractmethod
 from typing import IO, Any, Callable, ClassVar, Union
 
+from ._digest import KEY_SIZE
 from ._errors import FileSystemError
-from ._hash import KEY_SIZE
 
 PathLike = Union[str, "os.PathLike[str]"]
 FileTimes = Union["tuple[int, int]", "tuple[float, float]", None]

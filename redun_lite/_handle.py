@@ -64,6 +64,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Protocol, TypeVar
 
+from ._digest import ATOMS, digest, is_flat
 from ._errors import HashError, UsageError
 from ._expr import (
     Expression,
@@ -73,7 +74,7 @@ from ._expr import (
     expressions_in,
     topological_order,
 )
-from ._hash import ATOMS, digest, is_flat, key_of
+from ._hash import key_of
 from ._task import get_current_namespace, scheduler_task
 from ._value import Value, dumps, iter_nested
 

@@ -17,10 +17,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ._db import Repository
+from ._digest import digest
 from ._errors import ArgumentError, ExecutorError, HashError, RedunLiteError
 from ._expr import Expression, Ref, dumps_expr, loads_expr, topological_order
 from ._handle import JobHandles
-from ._hash import digest, key_of
+from ._hash import key_of
 from ._job import Evaluation, Job
 from ._options import CacheResult, CacheScope
 from ._value import map_nested

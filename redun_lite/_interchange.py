@@ -22,8 +22,10 @@ from hashlib import blake2b
 from operator import lt
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
+from ._digest import KEY_SIZE, digest
+from ._encoders import tag
 from ._errors import UsageError
-from ._hash import KEY_SIZE, _tag, digest, key_of
+from ._hash import key_of
 from ._job import STATUSES
 from ._recompute import is_key_of_call, key_of_plain
 from ._record import ErrorValue
@@ -643,7 +645,7 @@ def key_of_stored(type_name: str, data: bytes) -> bytes | None:
             return None
         attributes = stored.attributes
         if stored.name.startswith("redun_lite._file:") and type_name.startswith("redun_lite."):
-            return digest(_tag("value", type_name) + attributes["hash"].encode())
+            return digest(tag("value", type_name) + attributes["hash"].encode())
         is_text = all(type(text) is str for text in attributes.values())
         if stored.name == "redun_lite._record:ErrorValue" and len(attributes) == 3 and is_text:
             return key_of(ErrorValue(**attributes))

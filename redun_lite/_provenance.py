@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._hash import digest
+from ._digest import digest
 from ._task import Task, TaskCode
 
 if TYPE_CHECKING:

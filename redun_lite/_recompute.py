@@ -9,7 +9,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from ._hash import _NO_KEY, ATOMS, digest, key_of
+from ._digest import ATOMS, NO_KEY, digest
+from ._hash import key_of
 from ._safe_load import DICT, FROZENSET, SET, Composite, load_safely
 
 _MOST_HASHED = 5_000  # Elements of a set or dict from a stranger: their hashes may collide.
@@ -48,7 +49,7 @@ def is_key_of_call(key: bytes, task: bytes, keys: list[bytes]) -> bool:
         return True
     if len(keys) > _MOST_ARGUMENTS:
         return True  # Too many ways to try.
-    choices = product(*((argument, _NO_KEY) for argument in keys))
+    choices = product(*((argument, NO_KEY) for argument in keys))
     return any(digest(task + b"".join(chosen)) == key for chosen in choices)
 
 

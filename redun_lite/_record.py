@@ -9,10 +9,12 @@ import traceback
 from collections.abc import Iterator
 from typing import Any, Callable
 
+from ._digest import is_flat
 from ._errors import HashError, ScriptError, unpicklable
 from ._expr import dumps_expr, format_expr, key_of_expr, loads_expr
 from ._handle import Handle
-from ._hash import global_name, is_flat, key_of
+from ._hash import key_of
+from ._names import global_name
 from ._provenance import ValueRecord
 from ._task import QuotedExpression
 from ._value import PICKLE_PROTOCOL, Value, _rebuild_error, get_type_registry, iter_nested

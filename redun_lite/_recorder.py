@@ -10,9 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ._db import Repository
+from ._digest import digest, is_flat
 from ._errors import HashError, RedunLiteError, ValueTooLarge
 from ._expr import key_of_expr
-from ._hash import digest, is_flat, key_of
+from ._hash import key_of
 from ._job import UNCACHED_TAG, Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
 from ._options import holds_expressions, parse_tags
 from ._promise import Promise

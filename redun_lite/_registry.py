@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any, Callable, Generic, Protocol, TypeVar
 
 from ._errors import TaskError, UnknownTask, suggest
-from ._hash import PACKAGE
+from ._names import PACKAGE
 
 _OWN_TASKS = "redun_lite."
 _OWN_MODULES = ("_builtins", "_federated", "_handle", "_script", "_subrun", "functools", "tools")

@@ -22,6 +22,7 @@ from typing import (
     overload,
 )
 
+from ._digest import digest
 from ._errors import HashError, TaskError, UnknownTask
 from ._expr import (
     _NO_OPTIONS,
@@ -33,7 +34,7 @@ from ._expr import (
     key_of_expr,
     loads_expr,
 )
-from ._hash import digest, key_of, key_with_sources, source_of
+from ._hash import key_of, key_with_sources, source_of
 from ._merged import merged
 from ._options import (
     CONTEXT_OPTION,

@@ -22,7 +22,6 @@ import enum
 import io
 import operator
 import pickle
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -30,23 +29,21 @@ from importlib import import_module
 from types import FunctionType
 from typing import Any, Callable, ClassVar
 
+from ._digest import ATOMS, digest, is_flat
+from ._encoders import Parts, encode_by_kind, encode_state, flag_names, has_pickle_methods, tag
 from ._errors import HashError, UsageError
 from ._hash import (
-    ATOMS,
-    CANONICAL_PACKAGE,
-    PACKAGE,
-    Canonicalizer,
-    _tag,
     canonical_object,
-    digest,
-    encode_by_kind,
-    encode_state,
-    flag_names,
-    global_name,
-    has_pickle_methods,
-    is_flat,
     key_of,
     register_encoder,
+)
+from ._names import (
+    CANONICAL_PACKAGE,
+    IS_COPY,
+    PACKAGE,
+    find_package_global,
+    global_name,
+    package_id,
 )
 
 PICKLE_PROTOCOL = 5
@@ -164,15 +161,15 @@ class ProxyValue(Value):
         return dumps(self.instance)
 
 
-def _encode_value(parts: Canonicalizer, value: Value) -> bytes:
+def _encode_value(parts: Parts, value: Value) -> bytes:
     if type(value).get_hash is Value.get_hash:
         return encode_state(parts, value)
-    return _tag("value", value.type_name) + value.get_hash().encode()
+    return tag("value", value.type_name) + value.get_hash().encode()
 
 
-def _encode_proxied(_: Canonicalizer, value: Any) -> bytes:
+def _encode_proxied(_: Parts, value: Any) -> bytes:
     proxy = get_type_registry().get_value(value)
-    return _tag("value", proxy.type_name) + proxy.get_hash().encode()
+    return tag("value", proxy.type_name) + proxy.get_hash().encode()
 
 
 register_encoder(Value, _encode_value)
@@ -470,19 +467,6 @@ _NESTED: dict[type, Callable[[Any], Iterable[Any] | None]] = {
 # Storage
 
 
-IS_COPY = PACKAGE != CANONICAL_PACKAGE
-"""Whether the package was imported under a name that is not its own."""
-
-
-def package_id(obj: Any) -> str | None:
-    """Return the `global_name` of a class or function of this package, None for all others."""
-    if isinstance(obj, (type, FunctionType)):
-        module = obj.__module__ or ""
-        if module.startswith(PACKAGE) and module[len(PACKAGE) :][:1] in ("", "."):
-            return global_name(obj)
-    return None
-
-
 class ValuePickler(pickle.Pickler):
     """Pickles values, naming this package's classes as any copy of it would."""
 
@@ -606,19 +590,6 @@ class ValueUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         return find_package_global(pid)
-
-
-def find_package_global(name: str) -> Any:
-    """Return the class or function of this package that `global_name` names."""
-    module, _, qualname = name.partition(":")
-    if module.partition(".")[0] != CANONICAL_PACKAGE:
-        raise pickle.UnpicklingError(f"{name!r} is not part of {CANONICAL_PACKAGE}")
-    module = PACKAGE + module[len(CANONICAL_PACKAGE) :]
-    __import__(module)
-    found: Any = sys.modules[module]
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def dumps(value: Any) -> bytes:

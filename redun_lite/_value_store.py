@@ -21,10 +21,10 @@ import time
 from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Callable, NamedTuple
 
+from ._digest import digest
 from ._errors import FileSystemError, RepositoryWriteError, StoredValueError
 from ._fs import get_proto, hash_stream, join_path, normalize_path
 from ._fs_registry import get_filesystem
-from ._hash import digest
 
 if TYPE_CHECKING:
     from ._config import Config

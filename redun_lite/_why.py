@@ -28,7 +28,7 @@ from ._compare import (
     is_external,
     present_state,
 )
-from ._hash import digest
+from ._digest import digest
 from ._history import JobRow, TaskRow, ValueRow
 from ._job import CACHED, FAILED, UNCACHED_TAG
 from ._safe_load import Composite, load_safely

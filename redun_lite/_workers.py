@@ -33,6 +33,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any, Callable
 
 from ._backlog import Backlog
+from ._digest import is_flat
 from ._errors import (
     ExecutorError,
     RedunLiteError,
@@ -42,7 +43,6 @@ from ._errors import (
     unpicklable,
 )
 from ._expr import TaskExpression, dumps_expr, loads_expr, topological_order
-from ._hash import is_flat
 from ._record import (
     REMOTE_TRACEBACK,
     format_traceback,

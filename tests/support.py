@@ -23,8 +23,8 @@ from zygote import ask
 
 from redun_lite import Config, Executor, Scheduler
 from redun_lite._database import database_source
+from redun_lite._digest import digest
 from redun_lite._expr import key_of_expr
-from redun_lite._hash import digest
 from redun_lite._record import load_value
 from redun_lite._sqlite import SqliteDatabase
 

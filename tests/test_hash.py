@@ -42,18 +42,12 @@ from hypothesis import strategies as st
 from key_corpus import Attributes, Color, Plain, Point, Slots, clique, ring
 from strategies import VALUES
 
-from redun_lite import Value, _hash
+from redun_lite import Value, _digest, _hash, _names
+from redun_lite._digest import flat_bytes, is_flat
 from redun_lite._errors import HashError
 from redun_lite._expr import key_of_expr
-from redun_lite._hash import (
-    canonical,
-    global_name,
-    is_flat,
-    key_of,
-    key_with_sources,
-    register_encoder,
-    source_of,
-)
+from redun_lite._hash import key_of, key_with_sources, register_encoder, source_of
+from redun_lite._names import global_name
 
 ROOT = Path(__file__).parent.parent
 CORPUS = key_corpus.corpus()
@@ -329,7 +323,7 @@ def test_values_of_the_corpus_differ_in_their_keys_unless_they_are_equal():
     ],
 )
 def test_the_canonical_bytes_of_a_flat_value_are_those_of_marshal(value, data):
-    assert canonical(value) == data
+    assert flat_bytes(value) == data
 
 
 def test_only_lists_tuples_and_dicts_of_atoms_are_flat():
@@ -501,7 +495,7 @@ def test_an_atom_that_marshal_refuses_has_a_key(monkeypatch):
         def dumps(value: Any, version: int) -> bytes:
             raise ValueError("unmarshallable object")
 
-    monkeypatch.setattr(_hash, "marshal", Refusing)
+    monkeypatch.setattr(_digest, "marshal", Refusing)
     values = [1, -1, 255, 256, "a", b"a", "\ud800", [1], [1, "a"], {"a": 1}]
     assert len(set(map(key_of, values))) == len(values)
 
@@ -1272,7 +1266,7 @@ def test_a_member_whose_value_has_no_key_is_known_by_its_name():
 
 
 def test_classes_and_functions_of_the_package_are_named_as_if_it_were_installed(monkeypatch):
-    monkeypatch.setattr(_hash, "PACKAGE", "key_corpus")
+    monkeypatch.setattr(_names, "PACKAGE", "key_corpus")
     assert global_name(Plain) == "redun_lite:Plain"
     assert global_name(Value) == "redun_lite._value:Value"
 

@@ -22,8 +22,8 @@ from redun_lite import (
 )
 from redun_lite._check import Checker
 from redun_lite._client.log import log_lines
+from redun_lite._digest import digest
 from redun_lite._fs_local import LocalFileSystem
-from redun_lite._hash import digest
 from redun_lite._history import open_history
 from redun_lite._sqlite import SqliteFile
 from redun_lite._uses import jobs_of_task
