@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 
@@ -11,6 +12,8 @@ from support import Lab
 
 from redun_lite import get_task_registry, namespace
 from redun_lite._task import get_current_namespace
+
+gc.disable()  # Until all is collected, since next to nothing of that is garbage.
 
 collect_ignore = ["typing"]  # For type checkers to read: see test_typing.py.
 
@@ -23,6 +26,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 # Who runs this in the background has it ignored, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from what pytest holds of thousands of tests."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
