@@ -513,7 +513,7 @@ class Recorder(HTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
     def __enter__(self):
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_):
@@ -623,7 +623,7 @@ def make_server(published, scratch, capsys):
     def make(**options):
         server = FederatedServer({"lab": published}, scratch, TOKEN, port=0, **options)
         servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         return server
 
     yield make
