@@ -6,7 +6,9 @@ import pytest
 
 from redun_lite import catch, task
 from redun_lite._history import open_history
-from redun_lite._uses import latest_jobs_of, origin_of_failure, versions_of_task
+from redun_lite._schema import FIRST_WITH_JOB_INDEXES
+from redun_lite._sqlite import SqliteFile
+from redun_lite._uses import jobs_of_task, latest_jobs_of, origin_of_failure, versions_of_task
 
 redun_namespace = "test_uses"
 
@@ -83,3 +85,27 @@ def test_a_call_has_the_job_that_ran_it_not_those_that_were_cached(lab):
         ((_, (job, count)),) = latest_jobs_of(history, [1]).items()
         assert (job.status, count) == ("DONE", 3)
         assert latest_jobs_of(history, [99]) == {}
+
+
+@pytest.mark.parametrize("is_indexed", [True, False])
+def test_the_latest_jobs_of_a_task_come_first_whatever_their_status_and_version(lab, is_indexed):
+    lab.run([add(n) for n in range(3)])
+    lab.run([add(1), add(7)])
+    lab.run([add(n) for n in range(2)])
+    with pytest.raises(ValueError, match="cannot take 1"):
+        lab.run(boom(1))
+    if not is_indexed:
+        source = SqliteFile(str(lab.path))
+        database = source.connect()
+        source.migrate(database, FIRST_WITH_JOB_INDEXES - 1)
+        database.close()
+    with open_history(str(lab.path)) as history:
+        every = [job.id for job in jobs_of_task(history, "test_uses.add", None)]
+        assert every == sorted(every, reverse=True)
+        assert len(every) == 7
+        for limit in (1, 3, 100):
+            latest = jobs_of_task(history, "test_uses.add", limit)
+            assert [job.id for job in latest] == every[:limit]
+        before = jobs_of_task(history, "test_uses.add", 2, before=every[2])
+        assert [job.id for job in before] == every[3:5]
+        assert [job.status for job in jobs_of_task(history, "test_uses.boom", 5)] == ["FAILED"]
