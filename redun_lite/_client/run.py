@@ -23,7 +23,6 @@ from .arguments import help_lines, parse_arguments, takes_option
 from .command import FAILED, OK, Command
 from .origin import DirtyCheck, find_checkout, folder_of_workflow
 from .progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
-from .rerun import Recorded, find_recorded, load_arguments, rerun_words
 from .setup import make_scheduler
 from .workflow import find_task, load_workflow
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from .._scheduler import Scheduler
     from .._task import Task
     from .origin import Checkout
+    from .rerun import Recorded
 
 _MAX_SHOWN = 50  # Calls that a dry run lists.
 
@@ -122,6 +122,8 @@ class RunCommand(Command):
             _set_log_level(options)
             given = _read_input(options.input) if options.input else ((), {})
             if recorded is not None and recorded.values is not None:
+                from .rerun import load_arguments
+
                 given = load_arguments(recorded, task)
             args, kwargs = parse_arguments(task, theirs, given)
             config = Config.find(getattr(options, "config", None))
@@ -138,6 +140,8 @@ class RunCommand(Command):
 
     def _rerun(self, words: list[str], options: Namespace) -> int:
         """Run again what is recorded, with the words that are given besides."""
+        from .rerun import find_recorded, rerun_words  # They need to read the repository.
+
         text, script, rest = rerun_words(words, _TAKES_VALUE)
         known = Namespace(**vars(options))
         self.parser().parse_known_args(rest, known)  # The others are arguments of the task.
