@@ -179,17 +179,7 @@ class Terminal:
         own = folder.parent / f"{folder.name}.terminal"
         own.mkdir()
         self._end = own / "folder"
-        python = own / "python3"
-        python.write_text(
-            "#!/bin/sh\n"
-            'if [ "$1 $2" = "-m redun_lite" ]; then\n'
-            "  shift 2\n"
-            f'  exec "{sys.executable}" -I -S "{_ZYGOTE}" run "{commands}" "$@"\n'
-            "fi\n"
-            f'exec "{sys.executable}" -S "$@"\n',
-            encoding="utf-8",
-        )
-        python.chmod(0o755)
+        write_python(own / "python3", commands)
         kept = {name: value for name, value in os.environ.items() if "REDUN" not in name}
         self._environ = {
             "PAGER": "cat",
@@ -229,6 +219,20 @@ class Terminal:
         self.folder = Path(self._end.read_text(encoding="utf-8").strip())
         text = shown.decode("utf-8", "replace").replace("\r\n", "\n")
         return status, _LIVE_LINE.sub("", text)
+
+
+def write_python(path: Path, commands: str) -> None:
+    """Write a program that is Python without site-packages, and asks a server for our commands."""
+    path.write_text(
+        "#!/bin/sh\n"
+        'if [ "$1 $2" = "-m redun_lite" ]; then\n'
+        "  shift 2\n"
+        f'  exec "{sys.executable}" -I -S "{_ZYGOTE}" run "{commands}" "$@"\n'
+        "fi\n"
+        f'exec "{sys.executable}" -S "$@"\n',
+        encoding="utf-8",
+    )
+    path.chmod(0o755)
 
 
 def compare(expected: str, actual: str) -> dict[str, str]:
