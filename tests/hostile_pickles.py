@@ -400,11 +400,11 @@ HARD: dict[str, bytes] = {
 """Pickles that are broken, or take long or much room for who is careless; each is short."""
 
 BIG: dict[str, bytes] = {
-    "lists": whole(b"](", b"]" * 250_000, b"e"),
-    "dicts": whole(b"](", b"}" * 250_000, b"e"),
-    "marks": whole(b"(" * 250_000),
-    "a deep tuple": whole(b")", b"\x85" * 250_000),
-    "a deep set": whole(b"(" * 100_000, b"\x91" * 100_000),
+    "lists": whole(b"](", b"]" * 50_000, b"e"),
+    "dicts": whole(b"](", b"}" * 50_000, b"e"),
+    "marks": whole(b"(" * 50_000),
+    "a deep tuple": whole(b")", b"\x85" * 50_000),
+    "a deep set": whole(b"(" * 25_000, b"\x91" * 25_000),
     "elements of a set": whole(b"\x8f(", b"K\x01" * 120_000, b"\x90"),
     "an int": whole(b"\x8b", (990_000).to_bytes(4, "little"), b"\x7f" * 990_000),
     "calls of a quoted value": whole(
