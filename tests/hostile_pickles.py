@@ -127,11 +127,14 @@ def watched() -> Iterator[list[str]]:
     global _is_watching
     _events.clear()
     struck.clear()
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # Of a module that is imported when it is needed.
     _is_watching = True
     try:
         yield _events
     finally:
         _is_watching = False
+        sys.dont_write_bytecode = before
         _events.extend(struck)
 
 
