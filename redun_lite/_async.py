@@ -134,7 +134,7 @@ class _Await(Notice):
             return
         self._engine, self._job = engine, job
         engine.dispatcher.awaiting[job] = engine.dispatcher.awaiting.get(job, 0) + 1
-        engine.evaluate(self._expr, job).add_waiter(self)
+        engine.evaluator.evaluate(self._expr, job).add_waiter(self)
 
     def on_settled(self, promise: Promise[Any]) -> None:
         awaiting = self._engine.dispatcher.awaiting

@@ -35,19 +35,12 @@ from ._errors import (
     HashError,
     RedunLiteError,
     TaskError,
-    add_note,
-    without_our_frame,
 )
+from ._evaluator import Evaluator
 from ._executor import Executor
 from ._expr import (
-    OPERATORS,
-    Expression,
-    SchedulerExpression,
-    SimpleExpression,
     TaskExpression,
-    ValueExpression,
     expressions_in,
-    format_expr,
     is_valid_expr,
     key_of_expr,
 )
@@ -63,8 +56,6 @@ from ._job import (
     Evaluation,
     Job,
     JobInfo,
-    NestedEvaluation,
-    OperatorEvaluation,
     Reporter,
     Stage,
     TaskEvaluation,
@@ -78,12 +69,12 @@ from ._options import (
 )
 from ._promise import Promise, Resumable
 from ._provenance import CachedCall
-from ._record import ErrorValue, ScriptResult, has_hooks, is_engine_file, load_value
+from ._record import ErrorValue, ScriptResult, has_hooks, load_value
 from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
 from ._timers import now
-from ._value import fill_in, get_type_registry, own_containers
+from ._value import get_type_registry, own_containers
 
 _CONTEXT, _IDENTIFY, _FOLLOW = Stage.CONTEXT, Stage.IDENTIFY, Stage.FOLLOW
 _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
@@ -91,7 +82,6 @@ _RUN, _REDUCE, _PAUSED = Stage.RUN, Stage.REDUCE, Stage.PAUSED
 _SLICE = 512  # Steps between two looks at the inbox.
 _MAX_SHOWN_RUNNING = 64  # Jobs that are recorded as running while they last.
 _PAUSE = 0.002  # Seconds without news after which the engine counts as idle, and commits.
-_MAX_SHOWN_EXPR = 200  # Characters of an expression in the note on an error.
 _MAX_SHOWN_FAILED = 100  # Failed jobs that are kept for whoever reports on the run.
 
 
@@ -150,14 +140,13 @@ class Engine:
         self._ended: dict[str, int] = dict.fromkeys((DONE, CACHED, FAILED, CANCELLED), 0)
         self.would_run: list[Job] = []
         self.failed: list[Job] = []
-        self.total = 0
         self.started = time.monotonic()
         self._cache = cache
         self._dryrun = dryrun
         self._overrides = overrides or {}
         self._context = Context(context or {})
         self._reporter = reporter
-        self._scheduler = scheduler
+        self.evaluator = Evaluator(self, scheduler)
         self.execution_uuid = execution_uuid
         self.recorder = Recorder(repository, dryrun, execution_uuid, part_of)
         self.dispatcher = Dispatcher(self, executor_of, limits, self.recorder, reporter)
@@ -172,7 +161,6 @@ class Engine:
         self._registry = get_task_registry()
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
-        self._scope: dict[int, Evaluation] = {}  # Evaluations outside any job.
         self._current_tasks: frozenset[bytes] = frozenset()
         self._registry_version = -1
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
@@ -203,6 +191,11 @@ class Engine:
         return {RUNNING: max(running, 0), **self._ended}
 
     @property
+    def total(self) -> int:
+        """How many task calls there have been."""
+        return self.evaluator.total
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.monotonic() - self.started
@@ -220,7 +213,7 @@ class Engine:
         collector.run_starts()
         self.single = value
         try:
-            root = self.evaluate_nested(value, None)
+            root = self.evaluator.evaluate_nested(value, None)
             self._loop(root)
             while self.forked and root.is_fulfilled and not self.is_interrupted:
                 self._loop(self.forked[0])
@@ -266,7 +259,7 @@ class Engine:
                     self._raise_dry_run()
                 # Async jobs that wait may wait for something else besides: then none is found.
                 error = find_deadlock(
-                    root, self._scope, dispatcher.awaiting, dispatcher.in_flight > 0
+                    root, self.evaluator.scope, dispatcher.awaiting, dispatcher.in_flight > 0
                 )
                 if error is not None:
                     root.reject(error)
@@ -325,7 +318,7 @@ class Engine:
         # collector comes by.
         self.dispatcher.clear()
         self.ready.clear()
-        self._scope.clear()
+        self.evaluator.scope.clear()
         self._equal.clear()
         self.single = None
         self.handled_errors.clear()
@@ -342,64 +335,6 @@ class Engine:
         self.repository.flush()
 
     # Evaluation
-
-    def evaluate(self, expr: Expression[Any], parent: Job | None) -> Promise[Any]:
-        """Return the evaluation of an expression in the scope of a job.
-
-        One expression is evaluated once in a scope.
-        """
-        if parent is None:
-            scope = self._scope
-        else:
-            scope = parent.scope  # type: ignore[assignment]
-            if scope is None:
-                scope = parent.scope = {}
-        identity = id(expr)
-        node = scope.get(identity)
-        if node is not None:
-            return node
-        if type(expr) is TaskExpression:
-            self.total += 1
-            node = call = TaskEvaluation(self, expr, parent)
-            if parent is not None:
-                if parent.children is None:
-                    parent.children = [call]
-                else:
-                    parent.children.append(call)
-        else:
-            node = OperatorEvaluation(self, expr, parent)
-        scope[identity] = node
-        self.ready.append(node)
-        return node
-
-    def evaluate_nested(self, value: Any, parent: Job | None) -> Evaluation:
-        """Return the evaluation of any value in the scope of a job, with what it holds."""
-        node = NestedEvaluation(self, value, parent)
-        node.sources_in = self._gather(node, value, parent)
-        if node.missing == 0:
-            self.ready.append(node)
-        return node
-
-    def _gather(self, node: Evaluation, value: Any, scope: Job | None) -> list[Any]:
-        """Let a node wait for the expressions in a value; return their evaluations."""
-        evaluations = [self.evaluate(expr, scope) for expr in expressions_in(value)]
-        for evaluation in evaluations:
-            if not evaluation._settled:
-                node.missing += 1
-                evaluation.add_waiter(node)
-            elif evaluation._error is not None and node.failure is None:
-                node.failure = evaluation._error
-                self.ready.append(node)
-        return evaluations
-
-    def _substitute(self, value: Any, scope: Job | None) -> Any:
-        """Return a nested value with each expression replaced by what it came to."""
-        evaluations = (self._scope if scope is None else scope.scope) or {}
-
-        def value_of(leaf: Any) -> Any:
-            return evaluations[id(leaf)]._value if isinstance(leaf, Expression) else leaf
-
-        return fill_in(value_of, value)
 
     def advance(self, node: Evaluation) -> None:
         """Take the next step of an evaluation that has all it waited for."""
@@ -418,67 +353,12 @@ class Engine:
                 self._enter_context(job)
             elif job.stage == _REDUCE:
                 self._complete(job)
-        elif node.failure is not None:
-            node.reject(node.failure)
-        elif isinstance(node, NestedEvaluation):
-            self._put_together(node)
         else:
-            assert isinstance(node, OperatorEvaluation)
-            self._operate(node)
-
-    def _operate(self, node: OperatorEvaluation) -> None:
-        """Evaluate an expression that is no task call."""
-        expr: Any = node.expr
-        if type(expr) is ValueExpression:
-            node.fulfil(expr.value)
-        elif type(expr) is SimpleExpression:
-            if not node.gathered:
-                node.gathered = True
-                node.sources_in = self._gather(node, (expr.args, expr.kwargs), node.parent)
-                if node.missing or node.failure is not None:
-                    return
-            try:
-                args, kwargs = self._substitute((expr.args, expr.kwargs), node.parent)
-                value = OPERATORS[expr.func_name](*args, **kwargs)
-            except Exception as error:
-                node.reject(_at_place(without_our_frame(error), node))
-            else:
-                self._settle_as(node, value)
-        elif isinstance(expr, SchedulerExpression):
-            self._run_scheduler_task(node, expr)
-        else:
-            node.reject(TaskError(f"cannot evaluate {expr!r}"))
-
-    def _run_scheduler_task(self, node: OperatorEvaluation, expr: SchedulerExpression[Any]) -> None:
-        """Call a scheduler task; it may return a promise, or an expression to evaluate."""
-        try:
-            task = self._registry.find(expr.task_name)
-            self.note_use(node.parent, task.code)
-            outcome = task.func(self._scheduler, node.parent, expr, *expr.args, **expr.kwargs)
-        except Exception as error:
-            node.reject(_at_place(without_our_frame(error), node))
-            return
-        if isinstance(outcome, Promise):
-            node.sources_in = [outcome]
-            outcome.add_waiter(_Outcome(self, node))
-        else:
-            self._settle_as(node, outcome)
+            self.evaluator.advance(node)
 
     def context_of(self, job: Job | None) -> dict[str, Any]:
         """Return the context variables of a job, or of the execution."""
         return (self._context if job is None else job.context).variables
-
-    def settle_as_promised(self, node: OperatorEvaluation, promise: Promise[Any]) -> None:
-        """Settle the evaluation of a scheduler task as the promise that it returned."""
-        error = promise._error
-        if error is None:
-            self._settle_as(node, promise._value)
-            return
-        frames = error.__traceback__
-        if frames is not None and is_engine_file(frames.tb_frame.f_code.co_filename):
-            # The task's own, raised in a callback.
-            _at_place(without_our_frame(error), node)
-        node.reject(error)
 
     def note_use(self, job: Job | None, code: TaskCode) -> None:
         """Take note that what a job comes to depends on a task that is none of its children.
@@ -491,23 +371,6 @@ class Engine:
         if job.used is None:
             job.used = {}
         job.used[code.key] = code
-
-    def _settle_as(self, node: OperatorEvaluation, value: Any) -> None:
-        """Settle an evaluation with a value, once the expressions in that are evaluated."""
-        if expressions_in(value):
-            nested = self.evaluate_nested(value, node.parent)
-            node.sources_in = [*node.sources_in, nested]
-            node._follow(nested)
-        else:
-            node.fulfil(value)
-
-    def _put_together(self, node: NestedEvaluation) -> None:
-        try:
-            value = self._substitute(node.whole, node.parent)
-        except Exception as error:
-            node.reject(_at_place(without_our_frame(error), node))
-        else:
-            node.fulfil(value)
 
     def _start(self, node: TaskEvaluation) -> None:
         """Make the job of a call, and evaluate its options and arguments."""
@@ -530,9 +393,9 @@ class Engine:
             return
         job.stage = _IDENTIFY
         if not is_flat(values):
-            job.upstreams = [self._gather(node, value, parent) for value in values]
+            job.upstreams = [self.evaluator.gather(node, value, parent) for value in values]
         if job.unsettled_options is not None:
-            self._gather(node, job.unsettled_options, parent)
+            self.evaluator.gather(node, job.unsettled_options, parent)
         if node.missing == 0 and node.failure is None:
             self._identify(job)
 
@@ -540,7 +403,7 @@ class Engine:
         """Evaluate the context variables that a call sets."""
         job.stage = _CONTEXT
         node = job.evaluation
-        self._gather(node, variables, job.parent)
+        self.evaluator.gather(node, variables, job.parent)
         if node.missing == 0 and node.failure is None:
             self._enter_context(job)
 
@@ -554,7 +417,7 @@ class Engine:
         task = job.task
         assert task is not None
         try:
-            variables = self._substitute(expr._options[CONTEXT_OPTION], job.parent)
+            variables = self.evaluator.substitute(expr._options[CONTEXT_OPTION], job.parent)
             job.context = job.context.updated(variables)
             self._set_options(job, task, expr)
             job.given = task.parameters.given(expr.args, expr.kwargs)
@@ -566,11 +429,11 @@ class Engine:
             return
         job.stage = _IDENTIFY
         job.upstreams = [
-            self._gather(node, value, job.parent if name in job.given else job)
+            self.evaluator.gather(node, value, job.parent if name in job.given else job)
             for name, value in zip(job.names, job.values)
         ]
         if job.unsettled_options is not None:
-            self._gather(node, job.unsettled_options, job)
+            self.evaluator.gather(node, job.unsettled_options, job)
         if node.missing == 0 and node.failure is None:
             self._identify(job)
 
@@ -600,7 +463,7 @@ class Engine:
         try:
             if job.unsettled_options is not None:
                 inside = job.parent if job.given is None else job
-                settled = self._substitute(job.unsettled_options, inside)
+                settled = self.evaluator.substitute(job.unsettled_options, inside)
                 job.options = task.parse_options(settled)
                 exported = (*task.exported, *job.evaluation.expr._exported)
                 if exported:  # Evaluated here, and not again in each job below.
@@ -670,10 +533,10 @@ class Engine:
         """Return the arguments of a job with their expressions evaluated."""
         given = job.given
         if given is None:
-            values: tuple[Any, ...] = self._substitute(job.values, job.parent)
+            values: tuple[Any, ...] = self.evaluator.substitute(job.values, job.parent)
             return values
         return tuple(
-            self._substitute(value, job.parent if name in given else job)
+            self.evaluator.substitute(value, job.parent if name in given else job)
             for name, value in zip(job.names, job.values)
         )
 
@@ -828,7 +691,7 @@ class Engine:
             if self.is_interrupted and expressions_in(result):
                 return
             node = job.evaluation
-            self._gather(node, result, job)
+            self.evaluator.gather(node, result, job)
             if node.missing or node.failure is not None:
                 return
             if job.scope:
@@ -842,7 +705,7 @@ class Engine:
     def _complete(self, job: Job) -> None:
         """Put the values of the expressions into the first result of a job."""
         try:
-            value = self._substitute(job.single, job)
+            value = self.evaluator.substitute(job.single, job)
         except Exception as error:  # A set that is given a list to hold, for example.
             self.fail(job, error)
         else:
@@ -905,7 +768,7 @@ class Engine:
     def outside(self) -> Job:
         """Return what stands for a job where none is: around all of them."""
         job = Job(TaskEvaluation(self, _ROOT, None), 0, self._context)
-        job.scope = self._scope
+        job.scope = self.evaluator.scope
         job.single = self.single
         job.handles = self.handles
         return job
@@ -934,33 +797,3 @@ class _Invalid:
 
 _INVALID = _Invalid()
 _ROOT: TaskExpression[Any] = TaskExpression("redun_lite.run")  # Stands for what no task called.
-
-
-class _Outcome:
-    """Waits for what a scheduler task has promised."""
-
-    __slots__ = ("_engine", "_node", "_promise")
-
-    def __init__(self, engine: Engine, node: OperatorEvaluation) -> None:
-        self._engine = engine
-        self._node = node
-        self._promise: Promise[Any] | None = None
-
-    def on_settled(self, promise: Promise[Any]) -> None:
-        self._promise = promise
-        self._engine.ready.append(self)
-
-    def resume(self) -> None:
-        assert self._promise is not None
-        self._engine.settle_as_promised(self._node, self._promise)
-
-
-def _at_place(error: BaseException, node: Evaluation) -> BaseException:
-    """Return an error from evaluating what is no job, with a note that says where it was."""
-    shown = format_expr(node.whole if isinstance(node, NestedEvaluation) else node.expr)
-    if len(shown) > _MAX_SHOWN_EXPR:
-        shown = shown[:_MAX_SHOWN_EXPR] + "…"
-    parent = node.parent
-    where = f", in {parent.task_name}" if parent is not None and parent.task is not None else ""
-    add_note(error, f"while evaluating {shown}{where}")
-    return error

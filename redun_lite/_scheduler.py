@@ -290,8 +290,9 @@ class Scheduler:
         parent_job
             The job in whose scope it is.
         """
-        engine = self.engine_of(parent_job)
-        evaluate = engine.evaluate if isinstance(expr, Expression) else engine.evaluate_nested
+        evaluator = self.engine_of(parent_job).evaluator
+        is_expr = isinstance(expr, Expression)
+        evaluate = evaluator.evaluate if is_expr else evaluator.evaluate_nested
         promise: Promise[Any] = evaluate(expr, parent_job)
         return promise
 
