@@ -21,7 +21,6 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Callable, Union
 
 from ._errors import UsageError, suggest
-from ._value import Value, _proxies, get_type_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -149,6 +148,13 @@ def describe_type(hint: Any) -> str:
 
 # Values
 
+_parsers: dict[Any, Any] = {}
+
+
+def register_parser(cls: Any, parser: Any) -> None:
+    """Say whose `parse_arg` makes instances of a class that has none itself."""
+    _parsers[cls] = parser
+
 
 def from_texts(hint: Any, texts: Sequence[str]) -> Any:
     """Return what words stand for: each an element of a list, tuple or set, or one all as JSON.
@@ -221,8 +227,9 @@ def from_text(hint: Any, text: str) -> Any:
         return made(text)
     if hint.__module__ == "datetime":
         return _from_iso(hint, text)
-    if issubclass(hint, Value) or hint in _proxies or hasattr(hint, "parse_arg"):
-        return get_type_registry().parse_arg(hint, text)
+    parser = _parsers.get(hint, hint)
+    if hasattr(parser, "parse_arg"):
+        return parser.parse_arg(hint, text)
     raise UsageError(f"a {hint.__name__} cannot be given on the command line; see run --input")
 
 

@@ -25,7 +25,6 @@ import pickle
 from collections.abc import Iterable, Iterator
 from dataclasses import fields, is_dataclass
 from functools import cache
-from importlib import import_module
 from types import FunctionType
 from typing import Any, Callable, ClassVar
 
@@ -37,10 +36,10 @@ from ._hash import (
     key_of,
     register_encoder,
 )
+from ._hints import describe_type, from_text, register_parser
 from ._names import (
     CANONICAL_PACKAGE,
     IS_COPY,
-    PACKAGE,
     find_package_global,
     global_name,
     package_id,
@@ -148,6 +147,7 @@ class ProxyValue(Value):
         super().__init_subclass__(**kwargs)
         if cls.type is not None:
             _proxies[cls.type] = cls
+            register_parser(cls.type, cls)
             if cls.get_hash is not ProxyValue.get_hash:
                 register_encoder(cls.type, _encode_proxied)
 
@@ -741,11 +741,10 @@ class TypeRegistry:
         parser = _proxies.get(raw_type, raw_type)
         if hasattr(parser, "parse_arg"):
             return parser.parse_arg(raw_type, arg)
-        hints = import_module(f"{PACKAGE}._hints")  # By name, for it knows of values.
         try:
-            return hints.from_text(raw_type, arg)
+            return from_text(raw_type, arg)
         except ValueError:
-            expected = hints.describe_type(raw_type)
+            expected = describe_type(raw_type)
             raise UsageError(f"expected {expected}, got {arg!r}") from None
 
     def preprocess(self, value: Any, preprocess_args: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from hypothesis import given
 from key_corpus import Access, Color, Frozen, Plain, Point, Slots, Slotted
 from strategies import VALUES
 
-from redun_lite import ProxyValue, TypeRegistry, Value, get_type_registry
+from redun_lite import ProxyValue, TypeRegistry, Value, _hints, get_type_registry
 from redun_lite import _value as value_module
 from redun_lite._errors import HashError, UsageError
 from redun_lite._expr import dumps_expr, key_of_expr, loads_expr
@@ -566,6 +566,7 @@ def test_other_types_are_given_as_on_the_command_line():
 def fresh_proxies(monkeypatch):
     """Forget the proxies that a test defines."""
     monkeypatch.setattr(value_module, "_proxies", dict(value_module._proxies))
+    monkeypatch.setattr(_hints, "_parsers", dict(_hints._parsers))
 
 
 class Sensor:
