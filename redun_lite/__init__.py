@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ._errors import ConfigError as ConfigError
     from ._errors import ContextError as ContextError
     from ._errors import CyclicDependency as CyclicDependency
+    from ._errors import DamagedRepository as DamagedRepository
     from ._errors import DryRunResult as DryRunResult
     from ._errors import ExecutorError as ExecutorError
     from ._errors import ExpressionError as ExpressionError
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from ._errors import NotARepository as NotARepository
     from ._errors import RedunLiteError as RedunLiteError
     from ._errors import RepositoryError as RepositoryError
+    from ._errors import RepositoryNotOpened as RepositoryNotOpened
     from ._errors import RepositoryWriteError as RepositoryWriteError
     from ._errors import ResultError as ResultError
     from ._errors import ScriptError as ScriptError
@@ -144,6 +146,7 @@ _MODULES = {
         "ConfigError",
         "ContextError",
         "CyclicDependency",
+        "DamagedRepository",
         "DryRunResult",
         "ExecutorError",
         "ExpressionError",
@@ -154,6 +157,7 @@ _MODULES = {
         "NotARepository",
         "RedunLiteError",
         "RepositoryError",
+        "RepositoryNotOpened",
         "RepositoryWriteError",
         "ResultError",
         "ScriptError",

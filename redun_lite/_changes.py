@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ._compare import Difference, differences, externals_in
 from ._errors import UsageError
-from ._history import MAX_LINE_SIZE, ExecutionRow, JobRow
+from ._history import MAX_LINE_SIZE, ExecutionRow, JobRow, nothing_recorded
 from ._job import DONE, FAILED
 from ._safe_load import load_safely
 from ._schema import job_ids
@@ -183,7 +183,7 @@ def find_executions(history: History, ids: Sequence[str]) -> tuple[ExecutionRow,
     UsageError
         There are no such executions.
     """
-    named = [_find_execution(history, text) for text in ids]
+    named = [history.find_execution(text) for text in ids]
     if len(named) == 2:
         return named[0], named[1]
     recent = history.executions(_MAX_RECENT)
@@ -192,7 +192,7 @@ def find_executions(history: History, ids: Sequence[str]) -> tuple[ExecutionRow,
     elif recent:
         after = recent[0]
     else:
-        raise UsageError(f"{history.address} has no executions yet")
+        raise nothing_recorded(history.address, "latest execution")
     earlier = [execution for execution in recent if execution.id < after.id]
     for is_alike in (_has_same_command, _has_same_task):
         for execution in earlier:
@@ -201,15 +201,6 @@ def find_executions(history: History, ids: Sequence[str]) -> tuple[ExecutionRow,
     raise UsageError(
         f"no execution before {after.uuid[:8]} ran the same task; name both of those to compare"
     )
-
-
-def _find_execution(history: History, text: str) -> ExecutionRow:
-    found = history.find(text)
-    if isinstance(found, ExecutionRow):
-        return found
-    if isinstance(found, JobRow):
-        return history.execution(found.execution_id)
-    raise UsageError(f"{text!r} is no execution; `log` lists them")
 
 
 def _has_same_command(one: ExecutionRow, other: ExecutionRow) -> bool:

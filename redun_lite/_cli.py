@@ -1,8 +1,11 @@
 """The command line: `python -m redun_lite COMMAND …`.
 
-A command returns the exit code: 0 if all went well, 1 if the workflow or the repository failed, 2
-if what was typed cannot work, 130 after Ctrl-C, and 141 if whoever read the output has gone (as a
-shell has it for a signal).
+A command returns the exit code.  0: all went well.  1: what was typed is right, and it failed, or
+nothing was found.  2: what was typed is wrong, or what it names is; nothing was done.  130: Ctrl-C.
+141: whoever read the output has gone (as a shell has it for a signal).
+
+Which error leads to which is told by its class: a `UsageError` to 2, any other `RedunLiteError`
+to 1.
 
 Start-up is part of every run and of every completion in a shell.  So `--version` is answered before
 anything is imported, and a command's room is imported when it is called.
@@ -10,7 +13,6 @@ anything is imported, and a command's room is imported when it is called.
 
 from __future__ import annotations
 
-import errno
 import io
 import sys
 from typing import TYPE_CHECKING
@@ -20,7 +22,7 @@ from ._version import VERSION
 if TYPE_CHECKING:
     from typing import Optional
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LONGEST = 2_000  # Characters of an error's line: a word of the command line may have 100,000.
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -41,7 +43,7 @@ def main(argv: Optional[list[str]] = None) -> int:
 def _guarded(words: list[str]) -> int:
     """Run a command; turn errors into lines and exit codes."""
     from ._client.command import BROKEN_PIPE, FAILED, INTERRUPTED, OK, PROGRAM, USAGE
-    from ._errors import RedunLiteError, UsageError
+    from ._errors import NO_ROOM, RedunLiteError, UsageError
 
     _fill_gaps()
     for stream in (sys.stdout, sys.stderr):
@@ -66,7 +68,7 @@ def _guarded(words: list[str]) -> int:
     except RedunLiteError as error:
         return _complain(str(error), FAILED)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in _NO_ROOM and error.filename is None:
+        if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             _let_go_of_stdout()
             return _complain(f"cannot write standard output: {error.strerror}", FAILED)
         from ._client.workflow import shadowing_module
@@ -94,7 +96,10 @@ def _complain(message: str, code: int) -> int:
     from ._client.command import PROGRAM
     from ._display import one_line
 
-    print(f"{PROGRAM}: error: {one_line(message)}", file=sys.stderr)
+    line = one_line(message)
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} … {line[-_LONGEST // 2 :]}"
+    print(f"{PROGRAM}: error: {line}", file=sys.stderr)
     return code
 
 
@@ -116,7 +121,7 @@ def _dispatch(words: list[str]) -> int:
     parser.add_argument("-V", "--version", action="store_true")
     parser.add_argument("--setup", action="append", default=[])
     parser.add_argument("command", nargs="?", default="help")
-    parser.add_argument("words", nargs=REMAINDER)
+    parser.add_argument("words", nargs=REMAINDER, type=str)  # Its own parser looks at them.
     options = parser.parse_args(words)
     options.argv = words
     if options.version:

@@ -345,7 +345,7 @@ class Config:
             if "://" in name:
                 return Config({"backend": {"db_uri": name}}, self.config_dir)
             if name and os.path.isfile(os.path.join(name, CONFIG_FILE)):
-                return Config.from_dir(Path(name).absolute())
+                return Config.from_file(Path(name, CONFIG_FILE).absolute())
             if os.path.isdir(name):
                 raise UsageError(
                     f"{name} is a folder without a {CONFIG_FILE}; name a database, or the folder "
@@ -357,7 +357,10 @@ class Config:
             raise UsageError(f"there is no repository {name!r}: {suggest(name, self.repos)}")
         written = section.written()
         if "config_dir" in written:
-            return Config.from_dir(self.path(written["config_dir"]))
+            folder = self.path(written["config_dir"])
+            if not os.path.isfile(folder / CONFIG_FILE):
+                raise section.error(f"there is no {folder / CONFIG_FILE}", "config_dir")
+            return Config.from_file(folder / CONFIG_FILE)
         if "db_uri" not in written and "db_aws_secret_name" not in written:
             raise section.error("expected db_uri, or the config_dir whose repository it is")
         # The section itself, which knows its file and lines.
@@ -377,7 +380,7 @@ class Config:
         if self.scheduler.context_file is None:
             return dict(self.scheduler.context)
         file = self.path(self.scheduler.context_file)
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise self.error(f"there is no file {file}", "scheduler", "context_file")
         try:
             from_file = json_object(read_text(file))
@@ -418,17 +421,20 @@ def find_config_dir(explicit: str | None, cwd: Path, environ: Mapping[str, str])
     """
     if explicit is not None:
         config_dir = cwd / explicit
-        if not (config_dir / CONFIG_FILE).is_file():
-            raise ConfigError(
-                f"--config {explicit}: expected a directory with a {CONFIG_FILE}; "
-                f"`init --config {explicit}` makes one"
-            )
+        if not os.path.isfile(config_dir / CONFIG_FILE):
+            if os.path.isfile(config_dir):
+                why = f"it is a file; name the directory of a {CONFIG_FILE}"
+            else:
+                is_there = os.path.isdir(config_dir)
+                what = f"no {CONFIG_FILE} in it" if is_there else "no such directory"
+                why = f"there is {what}; `init --config {explicit}` makes one"
+            raise ConfigError(f"--config {explicit}: {why}")
         return config_dir
     if environ.get(CONFIG_ENV):
         return cwd / environ[CONFIG_ENV]
     for directory in (cwd, *cwd.parents):
         found = directory / CONFIG_DIR
-        if found.is_dir():
+        if os.path.isdir(found):
             if _may_be_planted(found):
                 raise ConfigError(
                     f"{found} belongs to another user, in a folder where anyone can make one, and "
@@ -460,14 +466,14 @@ def init_config_dir(path: str | os.PathLike[str]) -> bool:
         It cannot be made, for example because the file system is read-only.
     """
     file = Path(path, CONFIG_FILE)
-    if file.is_file():
+    if os.path.isfile(file):
         return False
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
         with open(file, "x", encoding="utf-8") as stream:
             stream.write(_NEW_CONFIG)
     except FileExistsError:
-        if file.is_file():  # Another process made it in the meantime.
+        if os.path.isfile(file):  # Another process made it in the meantime.
             return False
         raise ConfigError(f"{path}: expected a directory, got a file") from None
     except OSError as error:

@@ -13,7 +13,11 @@ message.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where the path is right, and there is no room for more."""
 
 _MOST_NAMES = 8  # More names than this, and a line is no longer read.
 _MOST_CHARACTERS = 60  # The same for a value.
@@ -130,11 +134,19 @@ class RepositoryError(RedunLiteError):
     """The database of executions cannot be used."""
 
 
-class NotARepository(RepositoryError):
+class NotARepository(RepositoryError, UsageError):
     """The file at the database's path is not a redun_lite repository.
 
     It is no SQLite database, or one that another program made (redun's, for example).  It is left
     untouched.  Point `[backend] db_uri` at another path, or move the file away.
+    """
+
+
+class DamagedRepository(RepositoryError):
+    """The database is one of redun_lite, and what is in its file is broken.
+
+    It was cut off while it was copied, say, or the disk lost a part of it.  Bring a copy back
+    (`db backup` makes them), or move it away and run again; `db check` lists what is broken.
     """
 
 
@@ -153,6 +165,14 @@ class RepositoryWriteError(RepositoryError):
     committed before stays valid.  Make room, grant write access, or let the other process end, and
     run again: the run resumes from what was recorded.  Or the file was deleted or replaced while it
     was in use: then what was recorded since is lost.
+    """
+
+
+class RepositoryNotOpened(RepositoryWriteError, UsageError):
+    """There is no database where one is named, or it may not be opened.
+
+    The path is that of a folder, or its folder does not exist, or the user has no permission.
+    Correct the path, which is that of `[backend] db_uri` or was typed.
     """
 
 

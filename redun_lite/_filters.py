@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._display import KILLED
-from ._errors import HashError, UsageError, suggest
+from ._errors import HashError, UsageError, shorten, suggest
 from ._ini import value_of_word
 from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 
@@ -254,9 +254,9 @@ def parse_time(text: str, now: int, is_end: bool = False) -> int:
         if is_end and _DATE.fullmatch(text):
             moment += timedelta(days=1, microseconds=-1)
         return _microseconds(moment)
-    except (ValueError, OverflowError, OSError) as error:
+    except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"{text!r} is no time ({error}); write a date (2024-05-01, 2024-05-01T13:30) or how "
+            f"{shorten(text)} is no time: expected a date (2024-05-01, 2024-05-01T13:30) or how "
             "long ago (90m, 2h, 3d)"
         ) from None
 

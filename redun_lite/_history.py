@@ -52,6 +52,7 @@ _MAX_CANDIDATES = 6  # Records that an ambiguous id is said to mean.
 _MAX_JSON = 100_000  # Characters of JSON that are taken apart.
 
 _JOB_ID = re.compile(r"([0-9a-f]{1,8}|[0-9a-f-]{36})-(\d{1,10})")
+LONGEST_PATH = 10_000  # SQLite takes no longer patterns than 50,000 bytes.
 _UUID_PREFIX = re.compile(r"[0-9a-f-]+")
 _HEX = re.compile(r"[0-9a-f]+")
 
@@ -304,6 +305,37 @@ def open_history(where: str | Source) -> History | None:
         database.close()
         return None
     return History(database, version)
+
+
+def nothing_recorded(address: str, missing: str = "") -> UsageError:
+    """Return the error of who wants records where there are none.
+
+    Parameters
+    ----------
+    address
+        Where the repository is, or would be.
+    missing
+        What there is not, therefore: the end of the message.
+    """
+    end = f", so there is no {missing}" if missing else ""
+    return UsageError(f"nothing is recorded yet in {address}{end}")
+
+
+def wrong_kind(text: str, record: Found, wanted: str, hint: str = "") -> UsageError:
+    """Return the error of who was given a record of another kind.
+
+    Parameters
+    ----------
+    text
+        What was typed.
+    wanted
+        What would be right, with its article.
+    hint
+        The end of the message.
+    """
+    kind = type(record).__name__[: -len("Row")].lower()
+    article = "an" if kind[0] in "aeiou" else "a"
+    return UsageError(f"{text!r} is {article} {kind}, not {wanted}{hint}")
 
 
 class History:
@@ -581,7 +613,7 @@ class History:
         if text == "-":
             latest = self.executions(1)
             if not latest:
-                raise UsageError(f"{self.address} has no executions yet")
+                raise nothing_recorded(self.address, "latest execution")
             return latest[0]
         text = storable(text)
         found = self._candidates(text) or self._files(text)
@@ -601,23 +633,30 @@ class History:
     def find_execution(self, text: str) -> ExecutionRow:
         """Return the one execution whose UUID starts with a text; of `-`, the latest.
 
+        A job stands for the execution that it belongs to.
+
         Raises
         ------
         UsageError
             There is none, or more than one.
         """
-        if text == "-":
-            latest = self.find(text)
-            assert isinstance(latest, ExecutionRow)
-            return latest
         prefix = text.lower()
-        found = []
-        if _UUID_PREFIX.fullmatch(prefix):
+        found: list[ExecutionRow] = []
+        if text == "-":
+            found = self.executions(1)
+        elif _UUID_PREFIX.fullmatch(prefix):
             limit = _MAX_CANDIDATES + 1
             found = self._executions(EXECUTIONS_BY_PREFIX, prefix, prefix, limit)
         if len(found) == 1:
             return found[0]
         if not found:
+            if text == "-":
+                raise nothing_recorded(self.address, "latest execution")
+            others = self._candidates(storable(text)) or self._files(storable(text))
+            if len(others) == 1 and isinstance(others[0], JobRow):
+                return self.execution(others[0].execution_id)
+            if len(others) == 1:
+                raise wrong_kind(text, others[0], "an execution", "; `log` lists them")
             raise UsageError(f"no execution {text!r} in {self.address}; `log` lists them")
         listed = ", ".join(execution.uuid for execution in found[:_MAX_CANDIDATES])
         raise UsageError(f"{text!r} may mean execution {listed}; give more digits")
@@ -631,7 +670,7 @@ class History:
     def _files(self, text: str) -> list[Found]:
         """Return the latest state of the file at a path, else of those whose paths end so."""
         found: list[Found] = [*self.files_at(text)[:1]]
-        if not found and text:
+        if not found and 0 < len(text) <= LONGEST_PATH:
             end = "%/" + re.sub(r"([\\%_])", r"\\\1", text)
             paths = [path for (path,) in self.database.rows(PATHS_ENDING, end, _MAX_CANDIDATES + 1)]
             exact = [path for path in paths if path.endswith(text)]  # LIKE takes A for a.

@@ -550,6 +550,8 @@ def read_items(lines: Iterable[bytes], name: str) -> Iterator[tuple[int, Item]]:
             whole.update(line)
     except ValueError as error:
         raise UsageError(f"{name}:{number}: {error}; nothing was imported") from None
+    if not number:
+        raise UsageError(f"{name}: it is empty, so no file of `export`; nothing was imported")
     if not is_ended:
         raise UsageError(
             f"{name}:{number}: it ends here, without the line that says how many records there "

@@ -29,6 +29,7 @@ from ._display import KILLED
 from ._errors import UsageError, suggest
 from ._filters import Filters, TagFilter, ValueFilter
 from ._history import (
+    LONGEST_PATH,
     MAX_LINE_SIZE,
     SELECT_CALL,
     SELECT_EXECUTION,
@@ -770,6 +771,8 @@ def _path_condition(pattern: str) -> Condition:
     if "*" not in pattern:
         forms = paths_like(pattern)
         return Condition(f"path IN ({marks(len(forms))})", tuple(forms))
+    if len(pattern) > LONGEST_PATH:
+        return NOTHING
     like = re.sub(r"([\\%_])", r"\\\1", pattern).replace("*", "%")
     parts = [Condition("path LIKE ? ESCAPE '\\'", (like,))]
     first, *middle, last = pattern.split("*")

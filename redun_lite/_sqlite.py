@@ -20,7 +20,15 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from . import _schema
 from ._database import Row, Rows, blocks_of, marks
-from ._errors import NewerRepository, NotARepository, RepositoryError, RepositoryWriteError
+from ._errors import (
+    NO_ROOM,
+    DamagedRepository,
+    NewerRepository,
+    NotARepository,
+    RepositoryError,
+    RepositoryNotOpened,
+    RepositoryWriteError,
+)
 from ._migration import migrate_tables
 
 if TYPE_CHECKING:
@@ -190,11 +198,15 @@ def explain(error: sqlite3.Error, path: str) -> RepositoryError:
     """Return the error that says what SQLite's means for the database at `path`."""
     text = str(error)
     if os.path.isdir(path):
-        return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
-    if "not a database" in text or "malformed" in text:
+        return RepositoryNotOpened(f"cannot open {path}: {_why_not_openable(path)}")
+    if "not a database" in text:
         return NotARepository(
-            f"{path} is not a redun_lite database ({text}); move it away, or point "
-            "[backend] db_uri at another path"
+            f"{path} is not a redun_lite database ({text}); move it away, or choose another path "
+            "for the repository"
+        )
+    if "malformed" in text:
+        return DamagedRepository(
+            f"{path} is damaged ({text}); bring back a copy of it, or move it away to begin anew"
         )
     if "readonly" in text or "full" in text or "disk I/O" in text:
         return RepositoryWriteError(
@@ -210,7 +222,7 @@ def explain(error: sqlite3.Error, path: str) -> RepositoryError:
     if "closed database" in text:
         return RepositoryError(f"{path} is closed: nothing can be read or recorded any more")
     if "unable to open" in text:
-        return RepositoryWriteError(f"cannot open {path}: {_why_not_openable(path)}")
+        return RepositoryNotOpened(f"cannot open {path}: {_why_not_openable(path)}")
     return RepositoryError(f"{path}: {text}")
 
 
@@ -284,7 +296,8 @@ def create(path: str) -> None:
     except OSError as error:
         if os.path.exists(path):
             return  # Another process was faster; or whoever connects will say what is wrong.
-        raise RepositoryWriteError(f"cannot make the database {path}: {error.strerror}") from None
+        kind = RepositoryWriteError if error.errno in NO_ROOM else RepositoryNotOpened
+        raise kind(f"cannot make the database {path}: {error.strerror}") from None
 
 
 def check_version(connection: sqlite3.Connection, path: str) -> int:
@@ -307,8 +320,8 @@ def check_version(connection: sqlite3.Connection, path: str) -> int:
             return 0
         owner = "redun" if "redun_version" in tables else "another program"
         raise NotARepository(
-            f"{path} is a database of {owner}, not of redun_lite; point [backend] db_uri at "
-            "another path"
+            f"{path} is a database of {owner}, not of redun_lite; choose another path for the "
+            "repository"
         )
     if version > _schema.VERSION:
         raise NewerRepository(

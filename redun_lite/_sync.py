@@ -12,12 +12,21 @@ from __future__ import annotations
 
 import marshal
 from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Callable
 
 from ._absorb import BLOCK_BYTES, Absorber
 from ._errors import RepositoryError, UsageError
 from ._extract import Extract
-from ._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow, open_history
+from ._history import (
+    CallRow,
+    ExecutionRow,
+    FileRow,
+    JobRow,
+    TaskRow,
+    ValueRow,
+    nothing_recorded,
+    open_history,
+)
 from ._interchange import (
     ValueItem,
     identity_of,
@@ -72,9 +81,10 @@ def export_lines(source: Source, ids: Iterable[str] = ()) -> Iterator[bytes]:
     """
     with ExitStack() as stack:
         database = stack.enter_context(opened(source, read_only=True))
+        chosen = _chosen(source, list(ids))
         stack.enter_context(database.snapshot())
         extract = stack.enter_context(Extract(database))
-        _choose(extract, source, list(ids))
+        chosen(extract)
         yield from lines_of(extract.items())
 
 
@@ -138,11 +148,12 @@ def copy_records(
         raise UsageError(f"{source.address} is the repository itself; name another one")
     with ExitStack() as stack:
         from_database = stack.enter_context(opened(source, read_only=True))
+        chosen = _chosen(source, list(ids))  # Before the target is made, if it is not there.
         to_database = stack.enter_context(opened(target))
         reader = stack.enter_context(opened(target, read_only=True))
         stack.enter_context(from_database.snapshot())
         extract = stack.enter_context(Extract(from_database, reader))
-        _choose(extract, source, list(ids))
+        chosen(extract)
         absorber = Absorber(to_database, place)
         absorber.absorb(extract.items())
     return absorber.new
@@ -154,34 +165,33 @@ def opened(source: Source, read_only: bool = False) -> Generator[Database, None,
     if not read_only:
         source.create()
     elif not source.exists():
-        raise RepositoryError(f"{source.address}: there is no repository to read from")
+        raise nothing_recorded(source.address)
     database = source.connect(read_only)
     try:
         version = source.version(database)
         if version == 0 and not read_only:
             source.migrate(database)
+        elif version == 0:
+            raise nothing_recorded(source.address)
         elif version != VERSION:
             raise RepositoryError(
                 f"{source.address} has schema version {version}, this program writes {VERSION}; "
                 "`db upgrade` brings it up to date"
-                if version
-                else f"{source.address} has no tables yet: nothing is recorded there"
             )
         yield database
     finally:
         database.close()
 
 
-def _choose(extract: Extract, source: Source, ids: list[str]) -> None:
-    """Choose what ids stand for, or all."""
+def _chosen(source: Source, ids: list[str]) -> Callable[[Extract], None]:
+    """Return what makes an extract choose what ids stand for, or all."""
     if not ids:
-        extract.choose_all()
-        return
+        return lambda extract: extract.choose_all()
     executions: list[int] = []
     others: dict[str, list[int]] = {}
     history = open_history(source)
     if history is None:
-        raise UsageError(f"nothing is recorded yet in {source.address}, so there is no {ids[0]!r}")
+        raise nothing_recorded(source.address, repr(ids[0]))
     kinds = {CallRow: "call", ValueRow: "value", TaskRow: "task"}
     with history:
         for text in ids:
@@ -194,7 +204,7 @@ def _choose(extract: Extract, source: Source, ids: list[str]) -> None:
                 others.setdefault("value", []).append(found.value.id)
             else:
                 others.setdefault(kinds[type(found)], []).append(found.id)
-    extract.choose(executions, others)
+    return lambda extract: extract.choose(executions, others)
 
 
 def _check_and_keep(lines: Iterable[bytes], name: str, spool: IO[bytes]) -> None:

@@ -233,7 +233,7 @@ def test_without_one_before_it_is_an_error(lab):
 
 def test_what_is_no_execution_is_an_error(lab):
     run_command(lab, "a.py", "main")
-    with pytest.raises(UsageError, match="is no execution"):
+    with pytest.raises(UsageError, match="is a task, not an execution"):
         found_for(lab, "test_changes.add")
 
 

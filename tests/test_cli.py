@@ -174,10 +174,13 @@ def test_an_unknown_command_gets_a_suggestion(project):
 
 
 def test_an_unknown_option_is_one_line(project):
-    assert project("log", "--frobnicate") == 2
+    assert project("log", "--limt=3") == 2
+    assert project.err.startswith(
+        "redun_lite: error: log: unknown option --limt: did you mean --limit? Known: --limit, "
+    )
+    assert project("log", "-", "more") == 2
     assert project.err == (
-        "redun_lite: error: log: unrecognized arguments: --frobnicate; "
-        "`help log` lists what there is\n"
+        "redun_lite: error: log: unexpected 'more'; `help log` lists what there is\n"
     )
 
 
@@ -505,7 +508,7 @@ def test_an_error_of_the_program_is_one_line(project):
 def test_a_database_that_is_none_is_one_line(project):
     project.write(".redun_lite/redun_lite.db", "hello" * 1000)
     for words in (["run", "wf.py", "main"], ["log"], ["db", "info"]):
-        assert project(*words) == 1
+        assert project(*words) == 2
         assert "is not a redun_lite database" in project.err
         assert project.err.count("\n") == 1
 
@@ -576,7 +579,7 @@ def test_a_script_may_be_called_like_a_module_of_the_standard_library(project, s
     assert sys.modules[stem] is standard or standard is None
 
 
-@pytest.mark.parametrize("words", [["log"], ["run", "-q", "json.py", "main"]])
+@pytest.mark.parametrize("words", [["repo", "list"], ["run", "-q", "json.py", "main"]])
 def test_a_file_in_the_folder_is_not_taken_for_the_standard_librarys(project, words):
     project.write(
         "json.py",
@@ -790,8 +793,8 @@ def test_log_is_cut_on_a_terminal_only(project, monkeypatch):
 
 
 def test_log_of_nothing_is_one_line_and_makes_nothing(project):
-    assert project("log") == 0
-    assert project.out.startswith("nothing is recorded yet in ")
+    assert project("log") == 1
+    assert project.err.startswith("redun_lite: nothing is recorded yet in ")
     assert project("log", "-") == 2
     assert project.err.startswith("redun_lite: error: nothing is recorded yet in ")
     assert not project.database.parent.exists()

@@ -67,7 +67,7 @@ def test_a_directory_on_the_command_line_without_a_configuration_is_an_error(tmp
     with pytest.raises(ConfigError) as caught:
         find_config_dir("typo", tmp_path, {})
     assert str(caught.value) == (
-        "--config typo: expected a directory with a redun_lite.ini; `init --config typo` makes one"
+        "--config typo: there is no such directory; `init --config typo` makes one"
     )
 
 

@@ -674,7 +674,7 @@ def test_a_database_without_permission_to_read_is_named(public):
     lab.run(ident(1))
     lab.path.chmod(0o600 if os.getuid() == 0 else 0)
     found = as_nobody(lambda: lab.run(ident(1)))
-    assert found.startswith(f"RepositoryWriteError: cannot open {lab.path}: ")
+    assert found.startswith(f"RepositoryNotOpened: cannot open {lab.path}: ")
     assert "no permission" in found
     lab.path.chmod(0o600)
 
@@ -683,9 +683,7 @@ def test_a_folder_in_which_nothing_can_be_made_is_named(public):
     public.chmod(0o555)
     lab = Lab(public)
     found = as_nobody(lambda: lab.run(ident(1)))
-    assert found == (
-        f"RepositoryWriteError: cannot make the database {lab.path}: Permission denied"
-    )
+    assert found == (f"RepositoryNotOpened: cannot make the database {lab.path}: Permission denied")
 
 
 def mount(*arguments):

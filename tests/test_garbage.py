@@ -505,9 +505,9 @@ def test_the_command_takes_tags_with_and_without_a_value(lab, gc):
     ("words", "message"),
     [
         ([], "say what to keep: --keep N"),
-        (["--keep", -1], "--keep takes a number from 0, not -1"),
-        (["--keep-days", "nan"], "--keep-days takes a number from 0, not nan"),
-        (["--keep", "all"], "invalid int value: 'all'"),
+        (["--keep", -1], "--keep: expected a whole number from 0 on, got '-1'"),
+        (["--keep-days", "nan"], "--keep-days: expected a number from 0 on, got 'nan'"),
+        (["--keep", "all"], "--keep: expected a whole number from 0 on, got 'all'"),
     ],
 )
 def test_what_to_keep_has_to_be_said(lab, gc, words, message):

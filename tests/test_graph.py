@@ -310,7 +310,7 @@ def test_what_was_made_with_a_file(history, lab):
 
 
 def test_a_task_cannot_be_drawn(history):
-    with pytest.raises(UsageError, match=r"'test_graph\.total' is a task; give an execution"):
+    with pytest.raises(UsageError, match=r"'test_graph\.total' is a task, not an execution"):
         draw(history, "test_graph.total")
 
 
@@ -371,9 +371,12 @@ def test_a_file_is_found_by_the_end_of_its_path(graph):
     ("words", "told"),
     [
         (["-", "-o", "x.png"], "a name that ends in .svg, .dot, .gv, .mmd, .mermaid says"),
-        (["-", "-o", "no/such/folder/x.svg"], "cannot write no/such/folder/x.svg: No such file"),
-        (["-", "--fold", "-1"], "--fold -1: it takes 0 at least"),
-        (["-", "--depth", "0"], "--depth 0: it takes 1 at least"),
+        (
+            ["-", "-o", "no/such/folder/x.svg"],
+            "no/such/folder/x.svg: there is no folder /",
+        ),
+        (["-", "--fold", "-1"], "graph: --fold: expected a whole number from 0 on, got '-1'"),
+        (["-", "--depth", "0"], "graph: --depth: expected a whole number from 1 on, got '0'"),
         (["abcdefabcdef"], "no execution, job, call, value, task or file 'abcdefabcdef'"),
     ],
 )

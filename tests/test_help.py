@@ -112,14 +112,13 @@ def test_help_on_an_action_says_what_it_takes(run, words):
 
 
 def test_what_is_wrong_with_an_action_names_it_and_its_help(run):
-    code, _, err = run("db", "gc", "--keep", "few")
+    code, _, err = run("db", "gc", "few")
     assert code == 2
-    assert err.startswith("redun_lite: error: db gc: argument --keep: ")
-    assert err.endswith("; `help db gc` lists what there is\n")
+    assert err == "redun_lite: error: db gc: unexpected 'few'; `help db gc` lists what there is\n"
 
 
 def test_help_on_an_action_that_is_not_there_lists_those_that_are(run):
     code, _, err = run("help", "db", "nothing")
     assert code == 2
-    assert err.startswith("redun_lite: error: db: argument ACTION: invalid choice: 'nothing'")
+    assert err.startswith("redun_lite: error: db: ACTION: invalid choice: 'nothing'")
     assert "'vacuum'" in err

@@ -334,7 +334,7 @@ def test_nothing_found_of_a_task_that_is_none_names_the_likely_one(log):
         ("--arg [1,", "'[1,' is no value: "),
         ("--count --detail", "--count shows no records, so there is no --detail of them"),
         ("--count --limit 3", "--count counts all that there are"),
-        ("--limit -1", "--limit takes a number from 0 on, not -1"),
+        ("--limit -1", "--limit: expected a whole number from 0 on, got '-1'"),
         ("- --limit 3", "--limit and --after are about lists"),
         (
             "--job --after 5c1f9a3e",
@@ -354,10 +354,10 @@ def test_what_cannot_work_is_one_line(log, words, message):
 def test_filters_on_a_repository_that_is_not_there_find_nothing(log, tmp_path):
     (tmp_path / "redun_lite.ini").touch()
     missing = ("--config", tmp_path)
-    assert log(*missing).out.startswith("nothing is recorded yet in ")
-    shown = log(*missing, "--job-status", "FAILED")
-    assert (shown.code, shown.out) == (1, "")
-    assert shown.err.startswith("redun_lite: nothing is recorded yet in ")
+    for words in ([], ["--job-status", "FAILED"], ["--count"], ["--format", "json"]):
+        shown = log(*missing, *words)
+        assert (shown.code, shown.out) == (1, "")
+        assert shown.err.startswith("redun_lite: nothing is recorded yet in ")
     assert log(*missing, "-").code == 2
 
 
@@ -585,10 +585,10 @@ def test_a_word_that_is_no_text_stands_for_nothing(log):
 
 @pytest.mark.parametrize("option", ["--exec-id", "--task-name", "--value-type", "--file-path"])
 def test_an_empty_filter_does_not_list_all(log, option):
-    for text in ("", ","):
+    for text, end in (("", ": it is empty"), (",", " is empty; leave it out to list all")):
         told = log(option, text)
         assert told.code == 2
-        assert f"log: {option} is empty" in told.err
+        assert f"log: {option}{end}" in told.err
 
 
 def test_numbers_beyond_the_database_are_as_good_as_all(log):
@@ -601,10 +601,10 @@ def test_a_folder_is_no_repository_unless_it_has_a_configuration(log, tmp_path):
     assert told.code == 2
     assert f"{tmp_path} is a folder without a redun_lite.ini" in told.err
     (tmp_path / "redun_lite.ini").write_text("[backend]\ndb_uri = sqlite:///mine.db\n")
-    assert f"{tmp_path}/mine.db" in log("--repo", tmp_path).out
+    assert f"{tmp_path}/mine.db" in log("--repo", tmp_path).err
 
 
 def test_a_database_that_is_a_folder_is_called_one(log, tmp_path):
     told = log("--repo", f"sqlite:///{tmp_path}")
-    assert told.code == 1
+    assert told.code == 2
     assert told.err == f"redun_lite: error: cannot open {tmp_path}: it is a folder\n"

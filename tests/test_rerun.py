@@ -171,7 +171,7 @@ def test_a_task_that_takes_other_arguments_now_is_an_error(project):
 
 def test_what_is_no_execution_and_no_job_is_an_error(project):
     project("wf.py", "main")
-    assert "no execution and no job" in error_of(project, "--rerun", "again.add")
+    assert "is a task, not an execution or a job" in error_of(project, "--rerun", "again.add")
     assert "no execution, job" in error_of(project, "--rerun", "zzz")
 
 

@@ -281,7 +281,7 @@ def test_a_file_that_is_cut_off_within_a_line_is_refused(exported, tmp_path):
 
 
 def test_an_empty_file_is_refused(tmp_path):
-    refused([], tmp_path, r"^x.jsonl:0: it ends here")
+    refused([], tmp_path, r"^x.jsonl: it is empty")
 
 
 def test_any_changed_byte_is_found_in_its_line(exported, tmp_path):
@@ -612,10 +612,12 @@ def run_command(capsys, *words):
 
 def test_export_writes_a_file_that_import_reads(here, capsys):
     assert run_command(capsys, "export", "-o", "all.jsonl")[0] == 0
-    assert not [name for name in os.listdir(here) if name.startswith(".export")]
+    assert not [name for name in os.listdir(here) if name.endswith(".unfinished")]
     code, _, told = run_command(capsys, "import", "all.jsonl", "--repo", "sqlite:///new.db")
     assert code == 0
-    assert told.startswith("imported 2 executions, ")
+    made, imported = told.splitlines()
+    assert made == f"made the repository {here / '.redun_lite' / 'new.db'}"
+    assert imported.startswith("imported 2 executions, ")
     code, _, told = run_command(capsys, "import", "-f", "all.jsonl")
     assert (code, told) == (0, "nothing new in all.jsonl\n")
 
@@ -625,7 +627,7 @@ def test_export_and_import_work_over_a_pipe(here, capsysbinary, monkeypatch):
     text = capsysbinary.readouterr().out
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
     assert main(["import", "-", "--repo", "sqlite:///new.db"]) == 0
-    assert capsysbinary.readouterr().err.startswith(b"imported 2 executions, ")
+    assert b"\nimported 2 executions, " in capsysbinary.readouterr().err
 
 
 def test_export_of_an_unknown_id_writes_no_file(here, capsys):
@@ -643,7 +645,7 @@ def test_import_of_a_damaged_file_exits_with_2(here, capsys):
     code, _, told = run_command(capsys, "import", "none.jsonl")
     assert (code, told) == (
         2,
-        "redun_lite: error: import none.jsonl: cannot be read: No such file or directory\n",
+        "redun_lite: error: cannot read none.jsonl: there is no such file\n",
     )
 
 
@@ -651,7 +653,9 @@ def test_push_and_pull_name_a_repository(here, capsys):
     assert run_command(capsys, "repo", "add", "team", str(here / "team.db"))[0] == 0
     code, _, told = run_command(capsys, "push", "team")
     assert code == 0
-    assert re.match(r"pushed 2 executions, \d+ jobs, .* to team\n", told)
+    made, pushed = told.splitlines()
+    assert made == f"made the repository {here / 'team.db'}"
+    assert re.fullmatch(r"pushed 2 executions, \d+ jobs, .* to team", pushed)
     assert run_command(capsys, "push", "team")[2] == "nothing new to team\n"
     assert run_command(capsys, "pull", "team")[2] == "nothing new from team\n"
     code, _, told = run_command(capsys, "pull", "tema")
@@ -706,7 +710,7 @@ def test_repo_list_shows_where_each_is(here, capsys):
     [
         (["a b", "x.db"], "a name is of letters"),
         (["default", "x.db"], "repo add default: that is the repository here"),
-        (["team", ""], "repo add team: expected the path or URI of a repository, got ''"),
+        (["team", ""], "repo add: WHERE: it is empty"),
         (["team", "postgresql://ada:pw@host/db"], "expected no user name or password"),
         (["team", "sqlite://x?y"], "expected sqlite:///"),
         (["team", "."], "is a folder without a redun_lite.ini"),

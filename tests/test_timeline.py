@@ -327,7 +327,7 @@ def test_the_name_of_the_output_says_its_format(tmp_path, name, start):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["-", "-o", "x.png"], "a name that ends in .svg or .json says the format"),
+        (["-", "-o", "x.png"], "a name that ends in .svg, .json says the format"),
         (["abc"], "no execution 'abc'"),
     ],
 )

@@ -126,7 +126,7 @@ def test_copying_a_folder_again_gives_the_same(copy, here):
         (["-r", "data", "-"], "- is one file"),
         (["-", "data"], "data is a folder"),
         (["data/a.txt"], "the following arguments are required: DST"),
-        (["data/a.txt", "data/a.txt/x"], "Not a directory"),
+        (["data/a.txt", "data/a.txt/x"], "cannot write data/a.txt/x: /"),
     ],
 )
 def test_what_cannot_be_copied_is_one_line(copy, words, expected):

@@ -5,7 +5,8 @@ and returns the exit code.  The table of them names these rooms, which are impor
 is called.
 
 Results go to standard output, everything else to standard error; what a person can mend is one
-line.
+line.  Like mistakes are told alike: what every command may meet (nothing recorded, an empty word, a
+file that cannot be written) has its words here.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._errors import UsageError, suggest
+from .._errors import UsageError, shorten, suggest
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
+    from typing import Callable
 
     from .._config import Config
     from .._database import Source
@@ -35,6 +37,9 @@ USAGE = 2
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
+_ACTION = "ACTION"
+_ABOUT_ONE = "argument "  # How argparse begins what it says of one argument.
+_MISSING = "the following arguments are required"
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
@@ -137,11 +142,47 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
     from argparse import ArgumentParser, RawDescriptionHelpFormatter
 
     class Parser(ArgumentParser):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.register("type", None, _not_empty)  # What has no `type` of its own.
+            self.actions: Any = None
+            self.is_action = False
+
+        def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+            found, left = self.parse_known_args(args, namespace)
+            if left:
+                self.refuse(left[0])
+            return found
+
+        def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+            found, left = super().parse_known_args(args, namespace)
+            if left and self.is_action:  # Else the command's parser would be told, and complain.
+                self.refuse(left[0])
+            return found, left
+
+        def refuse(self, word: str) -> None:
+            option = word.partition("=")[0]
+            if option.startswith("--"):
+                known = [name for action in self._actions for name in action.option_strings]
+                long = (name for name in known if name.startswith("--"))
+                self.error(f"unknown option {option}: {suggest(option, long)}")
+            self.error(f"unexpected {word!r}; {self.hint()}")
+
+        def words(self) -> str:
+            return self.prog[len(PROGRAM) :].strip()  # Those of an action have two.
+
+        def hint(self) -> str:
+            return f"`{f'help {self.words()}'.strip()}` lists what there is"
+
         def error(self, message: str) -> Any:
-            words = self.prog[len(PROGRAM) :].strip()  # Those of an action have two.
-            where = f"{words}: " if words else ""
-            shown = f"help {words}".strip()
-            raise UsageError(f"{where}{message}; `{shown}` lists what there is")
+            if message.startswith(_ABOUT_ONE):  # It says itself what would be right.
+                message = message[len(_ABOUT_ONE) :]
+            elif message.startswith(_MISSING):
+                message = f"{message}; {self.hint()}"
+                if self.actions is not None:
+                    known = ", ".join(self.actions.choices)
+                    message = f"say what to do: {known}; `help {self.words()}` says more"
+            raise UsageError(f"{self.words()}: {message}" if self.words() else message)
 
         def print_help(self, file: Any = None) -> None:
             print(self.format_help(), end="", file=file)  # argparse lets no error of it through.
@@ -157,13 +198,47 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
     return parser
 
 
+def _not_empty(text: str) -> str:
+    """Return a word as it is; an empty one is most often a variable that a script has not set."""
+    from argparse import ArgumentTypeError
+
+    if not text:
+        raise ArgumentTypeError("it is empty")
+    return text
+
+
+def number_from(least: int = 0, kind: type[float] = int) -> Callable[[str], Any]:
+    """Return what reads a number from some least one on, as the `type` of an argument."""
+    from argparse import ArgumentTypeError
+
+    def read(text: str) -> float:
+        try:
+            found = kind(text)
+        except (ValueError, OverflowError):
+            found = kind(least - 1)
+        if not found >= least:  # Of what is not a number, neither is true.
+            sort = "a whole number" if kind is int else "a number"
+            raise ArgumentTypeError(f"expected {sort} from {least} on, got {shorten(text)}")
+        return found
+
+    return read
+
+
+def add_actions(parser: Any, required: bool = True) -> Any:
+    """Return what `add_action` adds the actions of a command to."""
+    actions = parser.add_subparsers(dest="action", metavar=_ACTION, required=required)
+    actions.type = str  # An empty word behind the action is for the action to complain of.
+    parser.actions = actions
+    return actions
+
+
 def add_action(actions: Any, name: str, purpose: str, description: str = "") -> Any:
     """Return the parser of an action, with the options that every command has.
 
     Parameters
     ----------
     actions
-        What `add_subparsers` has returned.
+        What `add_actions` has returned.
     name
         The word that calls it.
     purpose
@@ -177,6 +252,7 @@ def add_action(actions: Any, name: str, purpose: str, description: str = "") -> 
         description=description or f"{purpose[0].upper()}{purpose[1:]}.",
         allow_abbrev=False,
     )
+    parser.is_action = True
     add_common_options(parser)
     return parser
 
@@ -219,16 +295,41 @@ def existing_config(options: Namespace) -> Config:
 
     folder = find_config_dir(getattr(options, "config", None), Path.cwd(), os.environ)
     file = folder / CONFIG_FILE
-    return Config.from_file(file) if file.is_file() else Config({}, folder)
+    return Config.from_file(file) if os.path.isfile(file) else Config({}, folder)
 
 
 def repository_source(options: Namespace) -> Source:
-    """Return where the repository is that a command is about."""
+    """Return where the repository is that a command reads or changes.
+
+    Raises
+    ------
+    UsageError
+        `--repo` names one that is not there.  The project's own may be yet to come.
+    """
     from .._database import database_source
 
     config = existing_config(options)
     name = getattr(options, "repo", None)
-    return database_source(config if name is None else config.repository(name))
+    if name is None:
+        return database_source(config)
+    return named_source(config, name)
+
+
+def named_source(config: Config, name: str) -> Source:
+    """Return where the repository is that was named, which has to be there.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    from .._database import database_source
+
+    source = database_source(config.repository(name))
+    if not source.exists():
+        where = "" if name == source.address else f": there is no {source.address}"
+        raise UsageError(f"there is no repository {name}{where}")
+    return source
 
 
 def open_repository(options: Namespace) -> History | None:
@@ -236,6 +337,21 @@ def open_repository(options: Namespace) -> History | None:
     from .._history import open_history
 
     return open_history(repository_source(options))
+
+
+def tell_nothing_recorded(options: Namespace) -> int:
+    """Say that a list is empty since nothing is recorded, and return the exit code."""
+    from .._history import nothing_recorded
+
+    return tell_nothing(str(nothing_recorded(repository_source(options).address)))
+
+
+def tell_nothing(line: str) -> int:
+    """Say that nothing was found, and return the exit code: as `grep` has it."""
+    from .._display import one_line
+
+    print(f"{PROGRAM}: {one_line(line)}", file=sys.stderr)
+    return FAILED
 
 
 def recorded(options: Namespace, missing: str = "") -> History:
@@ -251,10 +367,11 @@ def recorded(options: Namespace, missing: str = "") -> History:
     UsageError
         Nothing is recorded.
     """
+    from .._history import nothing_recorded
+
     history = open_repository(options)
     if history is None:
-        end = f", so there is no {missing}" if missing else ""
-        raise UsageError(f"nothing is recorded yet in {repository_source(options).address}{end}")
+        raise nothing_recorded(repository_source(options).address, missing)
     return history
 
 

@@ -32,7 +32,7 @@ from .._config import CONFIG_FILE, Config
 from .._errors import UsageError
 from .._federated import TOKEN_ENV, input_path
 from .._federation import FederatedTask, federation_of
-from .command import OK, PACKAGE, Command, import_root
+from .command import OK, PACKAGE, Command, import_root, number_from
 from .workflow import put_on_path
 
 if TYPE_CHECKING:
@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _published(name: str, folder: str | os.PathLike[str]) -> dict[str, FederatedTask]:
     """Return the federated tasks of a configuration, all of them checked."""
     file = Path(folder, CONFIG_FILE)
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise UsageError(f"{name}={folder}: there is no {file.absolute()}")
     entries = federation_of(Config.from_file(file)).tasks
     if not entries:
@@ -291,7 +291,7 @@ def _published(name: str, folder: str | os.PathLike[str]) -> dict[str, Federated
 
 def _checked_scratch(scratch: str | os.PathLike[str]) -> Path:
     folder = Path(os.path.realpath(scratch))
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"--scratch {scratch}: there is no such folder")
     if folder.stat().st_mode & stat.S_IWOTH:
         raise UsageError(
@@ -333,9 +333,11 @@ class FederatedServerCommand(Command):
         parser.add_argument(
             "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen"
         )
-        parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="0: any that is free")
         parser.add_argument(
-            "--max-runs", type=int, default=DEFAULT_MAX_RUNS, help="executions at a time"
+            "--port", type=number_from(), default=DEFAULT_PORT, help="0: any that is free"
+        )
+        parser.add_argument(
+            "--max-runs", type=number_from(1), default=DEFAULT_MAX_RUNS, help="executions at a time"
         )
 
     def run(self, options: Namespace) -> int:

@@ -26,7 +26,7 @@ from .._display import (
 )
 from .._errors import UsageError
 from .._format_value import format_error, format_stored
-from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow, wrong_kind
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from .._lineage import (
     CALL,
@@ -38,7 +38,8 @@ from .._lineage import (
     trace_up,
 )
 from .._schema import JOB_NUMBER_BITS, job_ids, job_number
-from .command import Command, add_repository_option, recorded
+from .command import OK, Command, add_repository_option, number_from, recorded
+from .output import format_of, write_output
 from .picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
 
 FORMATS = {"svg": to_svg, "dot": to_dot, "mermaid": to_mermaid}
 
-STREAM = "-"
 """What stands for standard output."""
 
 _SUFFIXES = {
@@ -99,50 +99,24 @@ class GraphCommand(Command):
         parser.add_argument(
             "--fold",
             metavar="N",
-            type=int,
+            type=number_from(),
             default=FOLD,
             help=f"draw up to N equal siblings one by one; default {FOLD}",
         )
         parser.add_argument(
-            "--depth", metavar="N", type=int, help="steps from the file or call; levels of jobs"
+            "--depth",
+            metavar="N",
+            type=number_from(1),
+            help="steps from the file or call; levels of jobs",
         )
         add_repository_option(parser)
 
     def run(self, options: Namespace) -> int:
-        format_name = _format_of(options)
-        for name, least in (("fold", 0), ("depth", 1)):
-            value = getattr(options, name)
-            if value is not None and value < least:
-                raise UsageError(f"--{name} {value}: it takes {least} at least")
+        format_name = format_of(options, _SUFFIXES, "svg")
         with recorded(options, f"{options.what!r} to draw") as history:
             picture = draw(history, options.what, options.down, options.fold, options.depth)
-        write_output([FORMATS[format_name](picture)], options.output)
-        return 0
-
-
-def _format_of(options: Namespace) -> str:
-    if options.format is not None or options.output in (None, STREAM):
-        return options.format or "svg"
-    suffix = os.path.splitext(options.output)[1].lower()
-    if suffix not in _SUFFIXES:
-        raise UsageError(
-            f"-o {options.output}: a name that ends in {', '.join(_SUFFIXES)} says the format; "
-            "for another name give --format"
-        )
-    return _SUFFIXES[suffix]
-
-
-def write_output(pieces: Iterable[str], path: str | None) -> None:
-    """Write a picture to a file, or to standard output."""
-    if path is None or path == STREAM:
-        for piece in pieces:
-            print(piece, end="")
-        return
-    try:
-        with open(path, "w", encoding="utf-8") as stream:
-            stream.writelines(pieces)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        write_output([FORMATS[format_name](picture).encode()], options.output)
+        return OK
 
 
 def draw(
@@ -159,7 +133,7 @@ def draw(
     if isinstance(found, ExecutionRow):
         return _draw_execution(history, found, fold, depth)
     if isinstance(found, TaskRow):
-        raise UsageError(f"{what!r} is a task; give an execution, a file, a job or a call")
+        raise wrong_kind(what, found, "an execution, a job, a call, a value or a file")
     start: CallRow | ValueRow
     if isinstance(found, JobRow):
         start = _call_of(history, found)

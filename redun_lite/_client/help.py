@@ -53,6 +53,8 @@ class HelpCommand(Command):
             return command.execute(["--help"], options)
         if topic is None:
             lines = iter(_overview())
+        elif command is not None and options.task is not None and not os.path.exists(topic):
+            raise UsageError(f"help {topic}: unexpected {options.task!r}: `{topic}` has no actions")
         elif options.task is not None or _is_script(topic):
             lines = _script_lines(topic, options.task)
         else:

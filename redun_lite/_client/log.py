@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._database import ALL
-from .._display import PLAIN, Palette, format_count, one_line, terminal_width, use_colour
+from .._display import PLAIN, Palette, format_count, terminal_width, use_colour
 from .._errors import UsageError
 from .._filters import (
     EXECUTION_STATUSES,
@@ -29,28 +29,34 @@ from .._filters import (
     parse_time,
     split,
 )
-from .._history import FileRow, TaskRow, open_history
+from .._history import FileRow, TaskRow, nothing_recorded, open_history
 from .._query import Kind, Query, row_id_of
 from .._sqlite import source_at
 from .._timers import now
 from .command import (
-    FAILED,
     OK,
     PROGRAM,
     Command,
     add_pager_option,
     add_repository_option,
+    number_from,
+    open_repository,
     page,
     repository_source,
+    tell_nothing,
+    tell_nothing_recorded,
 )
 from .describe import BLOCK, MAX_EXECUTIONS, Describer
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterable, Iterator
+    from typing import Callable, TypeVar
 
     from .._database import Source
     from .._history import Found, History
+
+    T = TypeVar("T")
 
 _MAX_RECORDS = 30  # Of a kind that a terminal shows.
 
@@ -98,7 +104,9 @@ class LogCommand(Command):
             "--format", choices=("text", "json"), default="text", help="json: a record a line"
         )
         group.add_argument("--detail", action="store_true", help="all that is known of each record")
-        group.add_argument("--limit", metavar="N", type=int, help="at most N of a kind; 0: all")
+        group.add_argument(
+            "--limit", metavar="N", type=number_from(), help="at most N of a kind; 0: all"
+        )
         group.add_argument("--after", metavar="ID", help="begin behind a record, in a list")
         add_pager_option(parser)
         add_repository_option(parser)
@@ -107,29 +115,16 @@ class LogCommand(Command):
         _check(options)
         width = terminal_width(sys.stdout) if options.format == "text" else None
         palette = Palette(use_colour(sys.stdout) and options.format == "text")
-        source = repository_source(options)
-        history = open_history(source)
+        _filters_of(options, None)  # Or say what is wrong with them.
+        history = open_repository(options)
         if history is None:
-            return self._nothing_recorded(source, options)
+            if options.id is not None:
+                raise nothing_recorded(repository_source(options).address, repr(options.id))
+            return tell_nothing_recorded(options)
         with history:
             log = _Log(history, options, palette, width)
             page(log.lines(), options)
-            if not log.has_found:
-                print(f"{PROGRAM}: {one_line(log.nothing())}", file=sys.stderr)
-                return FAILED
-        return OK
-
-    def _nothing_recorded(self, source: Source, options: Namespace) -> int:
-        if options.id is not None:
-            raise UsageError(
-                f"nothing is recorded yet in {source.address}, so there is no {options.id!r}"
-            )
-        message = f"nothing is recorded yet in {source.address}"
-        if not _has_filters(options) and options.format == "text" and not options.count:
-            print(message)
-            return OK
-        print(f"{PROGRAM}: {message}", file=sys.stderr)
-        return FAILED
+            return OK if log.has_found else tell_nothing(log.nothing())
 
 
 def _add_kinds(group: Any) -> None:
@@ -171,8 +166,6 @@ def _check(options: Namespace) -> None:
         raise UsageError("log: --count shows no records, so there is no --detail of them")
     if options.count and (options.limit is not None or options.after is not None):
         raise UsageError("log: --count counts all that there are: leave out --limit and --after")
-    if options.limit is not None and options.limit < 0:
-        raise UsageError(f"log: --limit takes a number from 0 on, not {options.limit}")
     if options.limit is not None:
         options.limit = min(options.limit, ALL - 1)  # With the one more that tells of the rest.
     for name in _FILTER_OPTIONS:
@@ -189,20 +182,28 @@ def _has_filters(options: Namespace) -> bool:
 def _filters_of(options: Namespace, related: Found | None) -> Filters:
     """Return what the options ask for."""
     moment = now()
+
+    def read(name: str, parse: Callable[[str], T]) -> tuple[T, ...]:
+        option = name.replace("_", "-")
+        try:
+            return tuple(map(parse, _texts(getattr(options, name))))
+        except UsageError as error:
+            raise UsageError(f"log: --{option}: {error}") from None
+
     return Filters(
         executions=tuple(split(options.exec_id)),
         execution_statuses=parse_statuses(options.exec_status, EXECUTION_STATUSES, "--exec-status"),
-        execution_tags=tuple(map(TagFilter.parse, options.exec_tag)),
+        execution_tags=read("exec_tag", TagFilter.parse),
         job_statuses=parse_statuses(options.job_status, JOB_STATUSES, "--job-status"),
         task_names=tuple(split(options.task_name)),
         task_hashes=tuple(split(options.task_hash)),
         value_types=tuple(split(options.value_type)),
         file_paths=tuple(options.file_path),
-        arguments=tuple(ValueFilter.parse(text, has_name=True) for text in options.arg),
-        results=tuple(map(ValueFilter.parse, options.result)),
-        tags=tuple(map(TagFilter.parse, options.tag)),
-        since=None if options.since is None else parse_time(options.since, moment),
-        until=None if options.until is None else parse_time(options.until, moment, is_end=True),
+        arguments=read("arg", lambda text: ValueFilter.parse(text, has_name=True)),
+        results=read("result", ValueFilter.parse),
+        tags=read("tag", TagFilter.parse),
+        since=next(iter(read("since", lambda text: parse_time(text, moment))), None),
+        until=next(iter(read("until", lambda text: parse_time(text, moment, is_end=True))), None),
         related=related,
     ).check()
 
@@ -261,6 +262,8 @@ class _Log:
 
     def nothing(self) -> str:
         """Return the line that says that nothing was found."""
+        if self._is_empty():
+            return str(nothing_recorded(self._history.address))
         kinds = " or ".join(_HEADINGS[kind].lower() for kind in self._kinds)
         given = [
             shlex.join([f"--{name.replace('_', '-')}", text])
@@ -273,6 +276,12 @@ class _Log:
         behind = f" behind {self._options.after}" if self._options.after is not None else ""
         hints = "".join(f"; {hint}" for hint in self._hints)
         return f"no {kinds or 'records'}{about}{asked}{where}{behind}{hints}"
+
+    def _is_empty(self) -> bool:
+        """Say whether all that was to be listed is what there is, and there is nothing."""
+        options = self._options
+        is_asked = options.id is not None or options.after is not None or _has_filters(options)
+        return not is_asked and self._history.count_executions() == 0
 
     def _find(self, text: str) -> Found | None:
         """Return the record of an id; a pattern is taken for one of paths."""
@@ -505,9 +514,9 @@ def log_lines(
     history = open_history(source)
     if history is None:
         if text is None:
-            yield f"nothing is recorded yet in {source.address}"
+            yield str(nothing_recorded(source.address))
             return
-        raise UsageError(f"nothing is recorded yet in {source.address}, so there is no {text!r}")
+        raise nothing_recorded(source.address, repr(text))
     with history:
         describer = Describer(history, palette, width, show_all)
         if text is None:

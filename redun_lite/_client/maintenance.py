@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .._database import Upkeep
 from .._display import format_count, format_size, format_table, one_line
-from .._errors import RepositoryError, RepositoryWriteError, UsageError
-from .._history import History, open_history
+from .._errors import RepositoryError, UsageError
+from .._history import History, nothing_recorded, open_history
 from .._ini import value_of_word
 from .._migration import FIRST_WITH_STORE, losses
 from .._schema import STEPS
@@ -22,10 +22,13 @@ from .command import (
     PROGRAM,
     Command,
     add_action,
+    add_actions,
     add_repository_option,
     existing_config,
+    number_from,
     repository_source,
 )
+from .output import file_error
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -69,7 +72,7 @@ class DbCommand(Command):
         from argparse import SUPPRESS
 
         add_repository_option(parser)
-        actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+        actions = add_actions(parser)
         for action in _ACTIONS:
             sub = add_action(actions, action.name, action.help, action.description)
             add_repository_option(sub, default=SUPPRESS)  # What was given before it stays.
@@ -183,7 +186,11 @@ class _Upgrade(_Action):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "version", metavar="VERSION", nargs="?", type=int, help="by default the newest"
+            "version",
+            metavar="VERSION",
+            nargs="?",
+            type=number_from(),
+            help="by default the newest",
         )
 
     def run(self, options: Namespace) -> int:
@@ -211,7 +218,9 @@ class _Downgrade(_Action):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("version", metavar="VERSION", type=int, help="`db versions` lists them")
+        parser.add_argument(
+            "version", metavar="VERSION", type=number_from(), help="`db versions` lists them"
+        )
         parser.add_argument(
             "--yes", "--force", action="store_true", help="also if something will be lost"
         )
@@ -336,6 +345,8 @@ def _loading(scripts: list[str]) -> dict[str, Any]:
 
 def _require_present(source: Source, database: Database) -> None:
     version = source.version(database)
+    if version == 0:
+        raise nothing_recorded(source.address)
     if version != SCHEMA_VERSION:
         raise RepositoryError(
             f"{source.address} has schema version {version}, this needs {SCHEMA_VERSION}: "
@@ -355,8 +366,13 @@ class _Gc(_Action):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--keep", metavar="N", type=int, help="the last N executions")
-        parser.add_argument("--keep-days", metavar="D", type=float, help="those of the last D days")
+        parser.add_argument("--keep", metavar="N", type=number_from(), help="the last N executions")
+        parser.add_argument(
+            "--keep-days",
+            metavar="D",
+            type=number_from(kind=float),
+            help="those of the last D days",
+        )
         parser.add_argument(
             "--keep-tag",
             metavar="KEY[=VALUE]",
@@ -404,9 +420,6 @@ def _keep_of(options: Namespace) -> Keep:
         raise UsageError(
             "db gc: say what to keep: --keep N, --keep-days D or --keep-tag KEY[=VALUE]"
         )
-    for word, number in (("--keep", options.keep), ("--keep-days", options.keep_days)):
-        if number is not None and not number >= 0:
-            raise UsageError(f"db gc: {word} takes a number from 0, not {number:g}")
     days = options.keep_days
     since = None if days is None else now() - int(min(days, _MOST_DAYS) * _DAY)
     tags = []
@@ -462,10 +475,9 @@ class _Backup(_Action):
     def run(self, options: Namespace) -> int:
         source = _existing_source(options)
         path = options.file
-        if not path:
-            raise UsageError("db backup: expected the name of a file, got ''")
-        if os.path.isdir(path):
-            raise UsageError(f"db backup: {path} is a folder; name a file in it")
+        if os.path.exists(path) and not os.path.isfile(path):
+            what = "a folder" if os.path.isdir(path) else "no regular file"
+            raise UsageError(f"db backup: {path} is {what}; name a file for the copy")
         if os.path.exists(path):
             if os.path.exists(source.address) and os.path.samefile(path, source.address):
                 raise UsageError(f"db backup: {path} is the database itself")
@@ -498,7 +510,7 @@ def _write_copy(database: Upkeep, path: str) -> None:
     try:
         os.close(os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
-        raise RepositoryWriteError(f"cannot write {path}: {error.strerror}") from None
+        raise file_error("write", path, error) from None
     try:
         database.backup(unfinished)
         with open(unfinished, "rb") as stream:
@@ -530,7 +542,7 @@ class _Opened:
 def _existing_source(options: Namespace) -> Source:
     source = repository_source(options)
     if not source.exists():
-        raise UsageError(f"{source.address} is not there yet: `init` or the first run makes it")
+        raise nothing_recorded(source.address)
     return source
 
 

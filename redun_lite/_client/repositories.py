@@ -12,7 +12,7 @@ from .._database import database_source
 from .._display import format_table
 from .._errors import UsageError, suggest
 from .._ini import read_sections, read_text
-from .command import OK, Command, add_action, existing_config
+from .command import OK, Command, add_action, add_actions, existing_config
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -28,7 +28,7 @@ class RepoCommand(Command):
     has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", metavar="ACTION")
+        actions = add_actions(parser, required=False)
         add_action(actions, "list", "show them")
         add = add_action(actions, "add", "give a name to one")
         add.add_argument("name", metavar="NAME")

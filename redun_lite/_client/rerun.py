@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._display import format_command, format_size
 from .._errors import UsageError
-from .._history import ExecutionRow, JobRow
+from .._history import ExecutionRow, JobRow, wrong_kind
 from .._record import load_value
-from .command import open_repository, repository_source
+from .command import recorded
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -65,11 +65,7 @@ def find_recorded(
     UsageError
         There is none, or what it was cannot be run from its record.
     """
-    history = open_repository(options)
-    if history is None:
-        address = repository_source(options).address
-        raise UsageError(f"--rerun {text}: nothing is recorded yet in {address}")
-    with history:
+    with recorded(options, f"{text!r} to run again") as history:
         return _find(history, text, script, takes_value)
 
 
@@ -80,7 +76,7 @@ def _find(
     if isinstance(found, JobRow):
         return _recorded_job(history, found, script, takes_value)
     if not isinstance(found, ExecutionRow):
-        raise UsageError(f"--rerun {text}: that is no execution and no job; `log` lists them")
+        raise wrong_kind(text, found, "an execution or a job", "; `log` lists them")
     words = _words_of(found)
     if _is_rerun(words) and level < _MAX_LEVELS:
         text, again, rest = rerun_words(words, takes_value)

@@ -22,6 +22,7 @@ from .._version import VERSION
 from .arguments import help_lines, parse_arguments, takes_option
 from .command import FAILED, OK, Command
 from .origin import DirtyCheck, find_checkout, folder_of_workflow
+from .output import open_input
 from .progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from .setup import make_scheduler
 from .workflow import find_task, load_workflow
@@ -297,11 +298,11 @@ def _context(config: Config, options: Namespace) -> dict[str, Any]:
     """Return the context variables: those of the configuration, of the file, and of the words."""
     context = config.context()
     if options.context_file:
-        try:
-            with open(options.context_file, encoding="utf-8") as stream:
+        with open_input(options.context_file) as stream:
+            try:
                 update = json.load(stream)
-        except (OSError, ValueError) as error:
-            raise UsageError(f"--context-file {options.context_file}: {error}") from None
+            except (ValueError, RecursionError) as error:
+                raise UsageError(f"--context-file {options.context_file}: {error}") from None
         if not isinstance(update, dict):
             raise UsageError(f"--context-file {options.context_file}: expected a JSON object")
         context = {**context, **update}
@@ -323,9 +324,10 @@ def _read_input(path: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Load arguments from a pickle, which may run anything: the user said `--input`."""
     from .._value import loads
 
+    with open_input(path) as stream:
+        data = stream.read()
     try:
-        with open(path, "rb") as stream:
-            args, kwargs = loads(stream.read())
+        args, kwargs = loads(data)
         return tuple(args), dict(kwargs)
     except Exception as error:  # Loading a pickle may raise anything.
         raise UsageError(

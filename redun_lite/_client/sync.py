@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .._config import Config
 from .._database import database_source
@@ -12,11 +12,18 @@ from .._display import format_count
 from .._errors import UsageError
 from .._sync import copy_records, export_lines, import_lines
 from .._value_store import StorePlace
-from .command import OK, Command, add_repository_option, existing_config, repository_source
+from .command import (
+    OK,
+    Command,
+    add_repository_option,
+    existing_config,
+    named_source,
+    repository_source,
+)
+from .output import STREAM, open_input, write_output
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable
 
 
 def _tell(verb: str, new: dict[str, int], where: str) -> None:
@@ -55,7 +62,7 @@ class ExportCommand(Command):
         parser.add_argument("ids", metavar="ID", nargs="*", help="what to export")
         parser.add_argument("--all", action="store_true", help="all that is recorded (the default)")
         parser.add_argument(
-            "-o", "--output", "-f", "--file", metavar="FILE", default="-", help="default: stdout"
+            "-o", "--output", "-f", "--file", metavar="FILE", help="default: stdout"
         )
         add_repository_option(parser)
 
@@ -63,13 +70,7 @@ class ExportCommand(Command):
         if options.all and options.ids:
             raise UsageError("export: --all is all records; leave out the ids, or --all")
         lines = export_lines(repository_source(options), options.ids)
-        if options.output == "-":
-            sys.stdout.flush()
-            for line in lines:
-                sys.stdout.buffer.write(line)
-            sys.stdout.buffer.flush()
-        else:
-            _write_file(options.output, lines)
+        write_output(lines, options.output, is_private=True)
         return OK
 
 
@@ -92,18 +93,14 @@ class ImportCommand(Command):
         if bool(options.file) == bool(options.option):
             raise UsageError("import: name one file, or - for standard input")
         file = options.file or options.option
-        config = _own_config(options)
-        source, place = database_source(config), StorePlace.from_config(config)
-        if file == "-":
-            new = import_lines(sys.stdin.buffer, "standard input", source, place)
-        else:
-            try:
-                stream = open(file, "rb")
-            except OSError as error:
-                raise UsageError(f"import {file}: cannot be read: {error.strerror}") from None
-            with stream:
-                new = import_lines(stream, file, source, place)
-        _tell("imported", new, f"into {source.address}" if new else f"in {file}")
+        with _Target(options, options.repo) as target:
+            place = StorePlace.from_config(target.config)
+            if file == STREAM:
+                new = import_lines(sys.stdin.buffer, "standard input", target.source, place)
+            else:
+                with open_input(file) as stream:
+                    new = import_lines(stream, file, target.source, place)
+        _tell("imported", new, f"into {target.source.address}" if new else f"in {file}")
         return OK
 
 
@@ -123,10 +120,10 @@ class PushCommand(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        config = existing_config(options)
-        peer = config.repository(options.peer)
-        place = StorePlace.from_config(peer)
-        new = copy_records(database_source(config), database_source(peer), options.ids, place)
+        source = database_source(existing_config(options))
+        with _Target(options, options.peer) as target:
+            place = StorePlace.from_config(target.config)
+            new = copy_records(source, target.source, options.ids, place)
         _tell("pushed", new, f"to {options.peer}")
         return OK
 
@@ -148,35 +145,45 @@ class PullCommand(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        peer = existing_config(options).repository(options.peer)
-        own = _own_config(options)
-        place = StorePlace.from_config(own)
-        new = copy_records(database_source(peer), database_source(own), options.ids, place)
+        peer = named_source(existing_config(options), options.peer)
+        with _Target(options) as target:
+            place = StorePlace.from_config(target.config)
+            new = copy_records(peer, target.source, options.ids, place)
         _tell("pulled", new, f"from {options.peer}")
         return OK
 
 
-def _own_config(options: Namespace) -> Config:
-    """Return the configuration of where to write; it is made if there is none."""
-    config = Config.find(getattr(options, "config", None))
-    name = getattr(options, "repo", None)
-    return config if name is None else config.repository(name)
+class _Target:
+    """The repository that records go to, and that it is told if that has made it.
 
+    The project's own is made where the configuration wants it, as a run would.  One that was named
+    has to be there, or its folder has: another one is a typing error, and records that went there
+    would not be looked for.
 
-def _write_file(path: str, lines: Iterable[bytes]) -> None:
-    """Write a file, which is there as a whole or not at all."""
-    import tempfile
+    Parameters
+    ----------
+    name
+        As the user has named it; None for the project's own.
+    """
 
-    folder = os.path.dirname(os.path.abspath(path))
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".export-", delete=False) as stream:
-            temporary = stream.name
-            stream.writelines(lines)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise UsageError(f"export: cannot write {path}: {error.strerror}") from None
-    finally:
-        if temporary is not None:
-            os.unlink(temporary)
+    def __init__(self, options: Namespace, name: str | None = None) -> None:
+        self._options = options
+        config = existing_config(options)
+        self.config = config if name is None else config.repository(name)
+        self.source = database_source(self.config)
+        self._is_new = not self.source.exists()
+        self._is_own = name is None
+        if self.source.is_in_memory:
+            raise UsageError(f"{name or 'this repository'} is in memory: nothing would stay there")
+        folder = os.path.dirname(self.source.address)
+        if self._is_new and not self._is_own and not os.path.isdir(folder):
+            raise UsageError(f"there is no repository {name}, and no folder {folder} to make it in")
+
+    def __enter__(self) -> _Target:
+        return self
+
+    def __exit__(self, kind: Any, *_: object) -> None:
+        if kind is None and self._is_new:
+            if self._is_own:
+                Config.find(getattr(self._options, "config", None))
+            print(f"made the repository {self.source.address}", file=sys.stderr)

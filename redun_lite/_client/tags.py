@@ -15,7 +15,15 @@ from .._database import ALL
 from .._display import format_count, format_table, one_line
 from .._errors import UsageError
 from .._filters import TagFilter
-from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
+from .._history import (
+    CallRow,
+    ExecutionRow,
+    FileRow,
+    JobRow,
+    TaskRow,
+    ValueRow,
+    nothing_recorded,
+)
 from .._ini import value_of_word
 from .._sqlite import storable
 from .._sync import opened
@@ -23,11 +31,15 @@ from .command import (
     OK,
     Command,
     add_action,
+    add_actions,
     add_pager_option,
     add_repository_option,
     open_repository,
     page,
+    recorded,
     repository_source,
+    tell_nothing,
+    tell_nothing_recorded,
 )
 
 if TYPE_CHECKING:
@@ -89,7 +101,7 @@ class TagCommand(Command):
     has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", metavar="ACTION")
+        actions = add_actions(parser)
         show = add_action(actions, "list", "the keys there are, a record's tags, or who has some")
         show.add_argument("what", metavar="ID|KEY|KEY=VALUE", nargs="*")
         show.add_argument("--values", action="store_true", help="count values, not keys only")
@@ -107,21 +119,11 @@ class TagCommand(Command):
             add_repository_option(change)
 
     def run(self, options: Namespace) -> int:
-        if options.action is None:
-            raise UsageError("tag: say what to do: list, add, update or rm; `help tag` says more")
-        history = open_repository(options)
-        if history is None:
-            where = repository_source(options).address
-            if options.action == "list" and not options.what:
-                print(f"nothing is recorded yet in {where}", file=sys.stderr)
-                return OK
-            raise UsageError(f"nothing is recorded yet in {where}")
-        with history:
-            if options.action == "list":
-                page(_listed(history, options), options)
-                return OK
-            entities = {entity_of(history, history.find(text)): text for text in options.ids}
+        if options.action == "list":
+            return _list(options)
         tags = [_parsed(word, options.action) for word in options.tags]
+        with recorded(options, repr(options.ids[0])) as history:
+            entities = {entity_of(history, history.find(text)): text for text in options.ids}
         with opened(repository_source(options)) as database, database.transaction():
             for entity, text in entities.items():
                 for key, value in tags:
@@ -175,7 +177,30 @@ def entity_of(history: History, record: Found) -> str:
 # Showing
 
 
-def _listed(history: History, options: Namespace) -> Iterable[str]:
+def _list(options: Namespace) -> int:
+    """Show the keys there are, the tags of records, or the records that have some."""
+    if options.values and options.what:
+        raise UsageError("tag list: --values counts those of all keys: leave it out, or the names")
+    history = open_repository(options)
+    if history is None:
+        if not any(map(_may_be_id, options.what)):
+            return tell_nothing_recorded(options)
+        raise nothing_recorded(repository_source(options).address, repr(options.what[0]))
+    with history:
+        lines = _listed(history, options)
+        page(lines, options)
+    if lines and lines != ["[]"]:
+        return OK
+    asked = f" with {' or '.join(options.what)}" if options.what else ""
+    return tell_nothing(f"no tags{asked} in {history.address}")
+
+
+def _may_be_id(word: str) -> bool:
+    return "=" not in word
+
+
+def _listed(history: History, options: Namespace) -> list[str]:
+    """Return the lines; there are none if there are no tags, in JSON an empty list."""
     if not options.what:
         return _keys(history, options.values, options.format == "json")
     rows = list(islice(_found(history, options.what), _MOST_TAGS + 1))
@@ -187,7 +212,7 @@ def _listed(history: History, options: Namespace) -> Iterable[str]:
             for kind, entity, key, value in rows
         )
     if not rows:
-        return ["no such tags"]
+        return []
     table = [[kind, _short(entity), _shown(key, value)] for kind, entity, key, value in rows]
     lines = format_table([["RECORD", "ID", "TAG"], *table], "<<<")
     return [*lines, f"… these are the latest {format_count(_MOST_TAGS)}"] if is_cut else lines
@@ -259,7 +284,7 @@ def _keys(history: History, with_values: bool, as_json: bool) -> list[str]:
             for (key, value), kinds in shown
         )
     if not shown:
-        return ["no tags"]
+        return []
     rows = [["KEY", "VALUE", "ON"] if with_values else ["KEY", "ON"]]
     for (key, value), kinds in shown:
         on = ", ".join(

@@ -16,7 +16,6 @@ Perfetto and speedscope open as well.
 from __future__ import annotations
 
 import heapq
-import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,12 +28,12 @@ from .._display import (
     format_time,
     one_line,
 )
-from .._errors import UsageError
 from .._format_value import format_stored
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from .._schema import JOB_NUMBER_BITS, job_ids, job_number
-from .command import Command, add_repository_option, recorded
-from .graph import STREAM, short_names, write_output
+from .command import OK, Command, add_repository_option, recorded
+from .graph import short_names
+from .output import format_of, write_output
 from .svg import SERIES, Svg, fit, text_width
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ MAX_LANES = 100
 MAX_EVENTS = 100_000
 """Jobs that a trace has; viewers take about a million events."""
 
+_SUFFIXES = {".svg": "svg", ".json": "chrome"}
 _SPANS = 240  # Spans of time in which the jobs of a task are counted.
 _MAX_BANDS = 24  # Tasks that have a band of their own.
 _MAX_TOLD = 2_000  # Jobs of which a tooltip or a trace says the arguments.
@@ -165,26 +165,16 @@ class TimelineCommand(Command):
         add_repository_option(parser)
 
     def run(self, options: Namespace) -> int:
+        format_name = format_of(options, _SUFFIXES, "svg")
         with recorded(options, f"{options.execution!r} to draw") as history:
             execution = history.find_execution(options.execution)
-            if _format_of(options) == "chrome":
-                write_output(chrome_trace(history, execution), options.output)
-            else:
-                write_output([draw(history, execution)], options.output)
-        return 0
-
-
-def _format_of(options: Namespace) -> str:
-    if options.format is not None or options.output in (None, STREAM):
-        return options.format or "svg"
-    suffix = os.path.splitext(options.output)[1].lower()
-    formats = {".json": "chrome", ".svg": "svg"}
-    if suffix not in formats:
-        raise UsageError(
-            f"-o {options.output}: a name that ends in .svg or .json says the format; "
-            "for another name give --format"
-        )
-    return formats[suffix]
+            pieces = (
+                chrome_trace(history, execution)
+                if format_name == "chrome"
+                else [draw(history, execution)]
+            )
+            write_output((piece.encode() for piece in pieces), options.output)
+        return OK
 
 
 # Reading

@@ -11,13 +11,11 @@ from .._display import format_count, format_size
 from .._errors import FileSystemError, UsageError
 from .._fs import copy_stream, get_proto, join_path, normalize_path, place_of
 from .._fs_registry import get_filesystem
-from .command import OK, Command, add_action
+from .command import OK, Command, add_action, add_actions
+from .output import STREAM, file_error
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-
-STREAM = "-"
-"""What stands for standard input or output."""
 
 
 class FsCommand(Command):
@@ -27,7 +25,7 @@ class FsCommand(Command):
     has_actions = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        actions = parser.add_subparsers(dest="action", metavar="ACTION")
+        actions = add_actions(parser)
         copy = add_action(actions, "cp", "copy a file, or with --recursive a folder")
         copy.add_argument("source", metavar="SRC", help="a path or URL; - for standard input")
         copy.add_argument("target", metavar="DST", help="a path or URL; - for standard output")
@@ -36,9 +34,9 @@ class FsCommand(Command):
         )
 
     def run(self, options: Namespace) -> int:
-        if options.action is None:
-            raise UsageError("fs: say what to do: cp; `help fs` says more")
         source, target = options.source, options.target
+        for path in (source, target):
+            _check_path(path)
         try:
             if options.recursive:
                 count, size = copy_folder(source, target)
@@ -49,9 +47,20 @@ class FsCommand(Command):
         except BrokenPipeError:
             raise
         except OSError as error:
-            place = error.filename or f"{source} to {target}"
-            raise UsageError(f"fs cp: {place}: {error.strerror or error}") from None
+            place = str(error.filename or target)
+            written = normalize_path(target)
+            is_written = place.startswith((written, os.path.abspath(written)))
+            raise file_error("write" if is_written else "read", place, error) from None
         return OK
+
+
+def _check_path(path: str) -> None:
+    """Fail if a path or URL can be none of a file system that is known."""
+    try:
+        if path != STREAM:
+            get_filesystem(url=normalize_path(path))
+    except FileSystemError as error:
+        raise UsageError(f"fs cp {path}: {error}") from None
 
 
 def copy_one(source: str, target: str) -> None:
@@ -130,6 +139,8 @@ def copy_folder(source: str, target: str) -> tuple[int, int]:
     if not system.isdir(source):
         why = "is a file; leave out --recursive" if system.isfile(source) else "is not there"
         raise UsageError(f"fs cp: {source} {why}")
+    if get_filesystem(url=target).isfile(target):
+        raise UsageError(f"fs cp: {target} is a file; name a folder")
     if f"{place_of(target)}/".startswith(f"{place_of(source)}/"):
         raise UsageError(f"fs cp: {target} is inside of {source}")
     top = source.rstrip("/") + "/"

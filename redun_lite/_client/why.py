@@ -23,7 +23,7 @@ from .._display import (
 )
 from .._errors import UsageError
 from .._format_value import format_stored, format_value
-from .._history import ExecutionRow, JobRow, TaskRow
+from .._history import ExecutionRow, JobRow, TaskRow, wrong_kind
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
 from .command import (
@@ -106,19 +106,14 @@ def find_job(history: History, text: str, task_name: str | None = None) -> JobRo
         for job in jobs_of_task(history, found.fullname, 1):
             return job
         raise UsageError(f"there is no job of {found.fullname}")
-    kind = type(found).__name__[: -len("Row")].lower()
-    raise UsageError(f"{text!r} is {_article(kind)} {kind}, not a job; `log {text}` lists its jobs")
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0] in "aeiou" else "a"
+    raise wrong_kind(text, found, "a job", f"; `log --job {text}` lists its jobs")
 
 
 def _find_task(history: History, name: str) -> TaskRow:
     found = history.find(name)
     if isinstance(found, TaskRow):
         return found
-    raise UsageError(f"{name!r} is no task")
+    raise wrong_kind(name, found, "a task")
 
 
 # Text

@@ -126,7 +126,7 @@ def shadowing_module() -> str | None:
 def _import_name(name: str) -> ModuleType:
     put_on_path(os.getcwd())
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise UsageError(
@@ -138,6 +138,9 @@ def _import_name(name: str) -> ModuleType:
         if name.startswith(".") or not name:
             raise UsageError(f"{name!r} is neither a script nor a module") from None
         raise
+    if getattr(module, "__file__", None) is None and hasattr(module, "__path__"):
+        raise UsageError(f"{name} is a folder; name the Python file in it")
+    return module
 
 
 def put_on_path(folder: str) -> None:

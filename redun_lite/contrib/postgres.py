@@ -291,7 +291,7 @@ class PostgresServer:
             raise NotARepository(
                 f"{self.address} is a database of {owner}, not of redun_lite"
                 + (f" (it has a table {taken[0]})" if taken else "")
-                + "; name another one in [backend] db_uri"
+                + "; choose another one for the repository"
             )
         return 0
 
@@ -805,7 +805,7 @@ class PostgresDatabase:
                     raise failure from None
             delay = next(delays, None)
             if delay is None:
-                advice = "check [backend] db_uri, and that the server runs"
+                advice = "check its URI, and that the server runs"
                 if patience is None:
                     advice = "what was recorded stands: run again to go on from there"
                 tried = f"in {tries} tries " if tries > 1 else ""
@@ -848,7 +848,7 @@ class PostgresDatabase:
         if "does not exist" in text and "database" in text:
             return RepositoryError(
                 f"{self.address}: there is no such database on the server; make it with createdb, "
-                "or correct [backend] db_uri"
+                "or correct the URI"
             )
         user = str(self._server.parameters.get("user") or "")
         if user:
