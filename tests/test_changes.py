@@ -103,10 +103,10 @@ def test_a_changed_argument_is_shown_with_what_follows_from_it(lab, changes):
     assert found.equal == 2
     assert "argument numbers[1]  2 → 5" in changes.text
     assert "result  9 → 12" in changes.text
-    changed = {pair["after"]["task"]: pair for pair in changes.json["changed"]}
-    assert changed["test_changes.add"]["arguments"]["a"]["differences"] == [
-        {"path": "", "before": "2", "after": "5"}
-    ]
+    changed = {pair["after"]["task_name"]: pair for pair in changes.json["changed"]}
+    (argument,) = changed["test_changes.add"]["args"]
+    assert argument["name"] == "a"
+    assert argument["differences"] == [{"path": "", "before": "2", "after": "5"}]
 
 
 def test_edited_tasks_are_shown_with_their_difference(lab, changes):

@@ -7,8 +7,10 @@ line.  So each table here is one kind of mistake, made with every command that i
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -363,6 +365,74 @@ def test_an_output_without_room_is_a_failure(say, words, recorded):
         f"redun_lite: error: cannot write {full}: No space left on device\n",
     )
     assert full.is_symlink()
+
+
+# JSON
+
+DOCS = Path(__file__).parent.parent / "docs" / "reference"
+
+
+def fields_of(found):
+    """Yield the names of the fields in what JSON says."""
+    if isinstance(found, dict):
+        for name, value in found.items():
+            yield name
+            if name != "tags":
+                yield from fields_of(value)
+    elif isinstance(found, list):
+        for value in found:
+            yield from fields_of(value)
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """A repository in which a job failed, and one ran again with another argument."""
+    lab = Lab(tmp_path_factory.mktemp("twice"))
+    for words in ("a", "b"):
+        lab.run(whole(str(lab.folder / words)), exec_argv=["run", "flow.py", "whole"])
+    with pytest.raises(TypeError):
+        lab.run(add(1, "x"), exec_argv=["run", "flow.py", "whole"])
+    return lab
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["log --all", "log --all --count", "why whole", "why test_messages.add", "diff", "tag list"],
+)
+def test_every_field_of_json_is_documented(words, twice, capsys):
+    assert main([*words.split(), "--format", "json", "--repo", str(twice.path)]) in (0, 1)
+    out = capsys.readouterr().out
+    try:
+        found = [json.loads(out)]
+    except ValueError:
+        found = [json.loads(line) for line in out.splitlines()]
+    text = (DOCS / "log.md").read_text() + (DOCS / "command-line.md").read_text()
+    assert [name for name in fields_of(found) if f"`{name}`" not in text] == []
+
+
+def test_the_same_thing_has_one_name_in_all_json(twice, capsys):
+    def fields(words):
+        main([*words.split(), "--format", "json", "--repo", str(twice.path)])
+        return json.loads(capsys.readouterr().out)
+
+    why = fields("why whole")
+    job = fields(f"log {why['job_id']}")
+    assert (why["_type"], why["_version"]) == ("Why", job["_version"])
+    for name in ("execution_id", "task_name", "status"):
+        assert why[name] == job[name]
+    argument = why["args"][0]
+    assert {**argument["after"], "name": argument["name"]} == job["args"][0]
+    before = fields(f"log {why['compared_with']['job']['job_id']}")
+    assert before["call_hash"] == why["compared_with"]["call_hash"]
+    diff = fields(f"diff {before['execution_id']} {job['execution_id']}")
+    (pair,) = [pair for pair in diff["changed"] if pair["after"]["job_id"] == job["id"]]
+    assert pair["args"][0]["after"] == argument["after"]
+    execution = fields(f"log {job['execution_id']}")
+    assert {name: execution.get(name) for name in diff["after"]} == {
+        **diff["after"],
+        "execution_id": None,
+    }
+    assert diff["after"]["execution_id"] == execution["id"]
 
 
 # Words

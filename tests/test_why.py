@@ -550,8 +550,8 @@ def test_the_command_prints_the_answer_as_text_or_as_json(lab, capsys):
     assert "ran, since its argument sample is another one" in capsys.readouterr().out
     assert command_line([*words, "--format", "json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert (shown["reason"], shown["task"]) == ("another-call", "test_why.pair")
-    assert shown["arguments"][0]["differences"] == [{"path": "", "before": "'a'", "after": "'b'"}]
+    assert (shown["reason"], shown["task_name"]) == ("another-call", "test_why.pair")
+    assert shown["args"][0]["differences"] == [{"path": "", "before": "'a'", "after": "'b'"}]
 
 
 def test_the_command_says_if_nothing_is_recorded(tmp_path, capsys):

@@ -185,7 +185,7 @@ class Describer:
             kind = clip(one_line(value.type_name), kind_width)
             room = 500 if self._width is None else max(self._width - 12 - kind_width, 20)
             lines.append(
-                f"{self._hash(value.digest)}  {kind:<{kind_width}}  {_stored(value, room)}"
+                f"{self._hash(value.digest)}  {kind:<{kind_width}}  {stored_text(value, room)}"
             )
         return lines
 
@@ -427,7 +427,7 @@ class Describer:
                 argument
                 for argument in arguments
                 if argument.name != "command"
-                and not goes_without_saying(argument.name, _stored(argument.value))
+                and not goes_without_saying(argument.name, stored_text(argument.value))
             ]
         if arguments:
             lines += ["", self._heading("Arguments")]
@@ -570,7 +570,7 @@ class Describer:
         for state in states[: self._limit(_MAX_VERSIONS)]:
             yield ""
             digest = self._palette.paint(state.value.digest.hex()[:8], "title")
-            yield f"{digest}  {_stored(state.value, 200)}"
+            yield f"{digest}  {stored_text(state.value, 200)}"
             yield from self._tag_fields(state.value.digest.hex())
             yield from self._uses_of(state.value)
         left = len(states) - len(states[: self._limit(_MAX_VERSIONS)])
@@ -640,18 +640,19 @@ def _command(execution: ExecutionRow) -> str:
     return one_line((" ".join if is_expression else shlex.join)(execution.argv))
 
 
-def _stored(value: ValueRow, limit: int = VALUE_LENGTH) -> str:
+def stored_text(value: ValueRow, limit: int = VALUE_LENGTH) -> str:
+    """Return a stored value as a line of some characters at most; nothing is loaded for real."""
     return format_stored(value.type_name, value.size, value.data, limit)
 
 
 def _call_text(task_name: str, arguments: list[ArgumentRow] | None) -> str:
     if arguments is None:
         return format_call(task_name, None)
-    return format_call(task_name, [(a.name, _stored(a.value)) for a in arguments])
+    return format_call(task_name, [(a.name, stored_text(a.value)) for a in arguments])
 
 
 def _result_text(value: ValueRow) -> str:
-    return _error_text(value) if value.type_name.endswith("ErrorValue") else _stored(value)
+    return _error_text(value) if value.type_name.endswith("ErrorValue") else stored_text(value)
 
 
 def _node_text(node: LineageNode, arguments: dict[int, list[ArgumentRow]]) -> str:
@@ -661,7 +662,7 @@ def _node_text(node: LineageNode, arguments: dict[int, list[ArgumentRow]]) -> st
     if node.kind == VALUE:
         value = node.value
         is_path = value is None or node.name != value.type_name
-        text = one_line(node.name) if is_path or value is None else _stored(value)
+        text = one_line(node.name) if is_path or value is None else stored_text(value)
         return f"{text}{count}"
     if node.call is None or count:
         return f"{one_line(node.name)}(…){count}"
@@ -700,7 +701,7 @@ def _error_text(value: ValueRow) -> str:
     """Return a stored error as one line; of what is none, nothing."""
     error = _attributes(value, ERROR_VALUE)
     if error is None:
-        return "" if value.data else _stored(value)
+        return "" if value.data else stored_text(value)
     return format_error(str(error.get("error_type", "")), str(error.get("message", "")))
 
 

@@ -23,7 +23,7 @@ from .._changes import (
     details_of,
     find_executions,
 )
-from .._compare import ABSENT, MOST, source_diff
+from .._compare import ABSENT, source_diff
 from .._display import (
     Palette,
     clip,
@@ -38,7 +38,7 @@ from .._display import (
     use_colour,
 )
 from .._errors import UsageError
-from .._format_value import format_stored, format_value
+from .._format_value import format_value
 from .._why import is_same_place
 from .command import (
     OK,
@@ -48,7 +48,9 @@ from .command import (
     page,
     recorded,
 )
-from .why import code_json, difference_json, listed, paint_diff, value_json
+from .describe import stored_text
+from .log_json import times_json, typed
+from .why import change_json, code_json, job_json, listed, paint_diff
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -250,9 +252,7 @@ class DiffText:
         )
 
     def _stored(self, value: ValueRow | None) -> str:
-        if value is None:
-            return "none"
-        return format_stored(value.type_name, value.size, value.data, self._width // 2)
+        return "none" if value is None else stored_text(value, self._width // 2)
 
     def _unmatched(self, word: str, jobs: list[JobRow]) -> Iterator[str]:
         """Yield a line for the jobs of each task that have no counterpart."""
@@ -318,64 +318,56 @@ def _what(change: CodeChange) -> str:
 def changes_json(history: History, changes: Changes) -> dict[str, Any]:
     """Return what changed between two executions for `json.dumps`."""
     pairs = changes.pairs[:_MAX_JSON_PAIRS]
-    return {
-        "before": _execution_json(changes.before),
-        "after": _execution_json(changes.after),
-        "edited": list(map(code_json, changes.edited)),
-        "tasks_added": changes.added,
-        "tasks_gone": changes.gone,
-        "files": [
+    return typed(
+        "Diff",
+        before=_execution_json(changes.before),
+        after=_execution_json(changes.after),
+        code=list(map(code_json, changes.edited)),
+        tasks_added=changes.added,
+        tasks_gone=changes.gone,
+        files=[
             {"kind": file.kind, "path": file.place, "before": file.before, "after": file.after}
             for file in changes.files
         ],
-        "jobs": {
+        jobs={
             "equal": changes.equal,
             "changed": len(changes.pairs),
             "new": len(changes.new_jobs),
             "gone": len(changes.gone_jobs),
             "is_cut": changes.is_cut,
         },
-        "statuses": [
+        statuses=[
             {"before": before, "after": after, "jobs": count}
             for (before, after), count in sorted(changes.statuses.items())
         ],
-        "changed": [
+        changed=[
             _pair_json(history, pair, details)
             for pair, details in zip(pairs, details_of(history, pairs))
         ],
-        "new": [_job_json(history, job) for job in changes.new_jobs[:_MAX_JSON_PAIRS]],
-        "gone": [_job_json(history, job) for job in changes.gone_jobs[:_MAX_JSON_PAIRS]],
-        "durations": {name: spent._asdict() for name, spent in changes.durations.items()},
-    }
+        new=[job_json(history, job) for job in changes.new_jobs[:_MAX_JSON_PAIRS]],
+        gone=[job_json(history, job) for job in changes.gone_jobs[:_MAX_JSON_PAIRS]],
+        durations=[
+            {"task_name": name, **spent._asdict()} for name, spent in changes.durations.items()
+        ],
+    )
 
 
 def _execution_json(execution: ExecutionRow) -> dict[str, Any]:
     return {
-        "id": execution.uuid,
+        "execution_id": execution.uuid,
+        "args": execution.argv,
         "status": execution.status,
-        "argv": execution.argv,
-        "started": execution.started,
-        "ended": execution.ended,
+        **times_json(execution.started, execution.ended),
     }
-
-
-def _job_json(history: History, job: JobRow) -> dict[str, Any]:
-    return {"job": history.job_id(job), "task": job.task_name, "status": job.status}
 
 
 def _pair_json(history: History, pair: JobPair, details: Details) -> dict[str, Any]:
     return {
-        "before": _job_json(history, pair.before),
-        "after": _job_json(history, pair.after),
+        "before": job_json(history, pair.before),
+        "after": job_json(history, pair.after),
         "changed": list(pair.kinds),
-        "arguments": {name: _change_json(change) for name, change in details.arguments.items()},
-        "result": None if details.result is None else _change_json(details.result),
-    }
-
-
-def _change_json(change: ValueChange) -> dict[str, Any]:
-    return {
-        "before": value_json(change.before),
-        "after": value_json(change.after),
-        "differences": list(map(difference_json, change.parts[:MOST])),
+        "args": [
+            {"name": name, **change_json(*change)} for name, change in details.arguments.items()
+        ],
+        "result": None if details.result is None else change_json(*details.result),
     }

@@ -1,5 +1,7 @@
 """Records as JSON, a line each, for programs that read what `log` finds.
 
+`why` and `diff` write objects of their own, and call the same things the same.
+
 The fields are documented, and stay: what a program relies on may get company, but keeps its name
 and meaning.  A change that breaks this raises the number in `_version`.
 
@@ -13,11 +15,10 @@ import json
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from .._format_value import format_stored
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
 from .._job import CACHED
 from .._query import Kind
-from .describe import BLOCK, error_of
+from .describe import BLOCK, error_of, stored_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 1
 
-_TEXT_LENGTH = 1_000  # Characters of a value's text.
+TEXT_LENGTH = 1_000
+"""Characters of a value's text."""
+
 _MAX_SOURCES = 100  # Calls that an argument is said to be made of.
 
 SOURCES = """
@@ -79,9 +82,7 @@ class JsonLines:
                 id=row.uuid,
                 args=row.argv,
                 status=row.status,
-                start_time=_time(row.started),
-                end_time=_time(row.ended),
-                duration=_seconds(row.started, row.ended),
+                **times_json(row.started, row.ended),
                 host=row.host,
                 pid=row.pid,
                 parent_job_id=parent,
@@ -109,9 +110,7 @@ class JsonLines:
                 call_hash=None if call is None else call.digest.hex(),
                 status=row.status,
                 cached=row.status == CACHED,
-                start_time=_time(row.started),
-                end_time=_time(row.ended),
-                duration=_seconds(row.started, row.ended),
+                **times_json(row.started, row.ended),
                 args=[_argument(argument) for argument in arguments.get(row.call_id or 0, ())],
                 **_result(result),
                 tags=tags[job_id],
@@ -167,7 +166,7 @@ class JsonLines:
         for row in rows:
             yield _line(
                 "Value",
-                **_value(row),
+                **value_json(row),
                 size=row.size,
                 path=paths.get(row.id),
                 tags=tags[row.digest.hex()],
@@ -177,7 +176,7 @@ class JsonLines:
         tags = self._tags(row.value.digest.hex() for row in rows)
         for row in rows:
             yield _line(
-                "File", path=row.path, **_value(row.value), tags=tags[row.value.digest.hex()]
+                "File", path=row.path, **value_json(row.value), tags=tags[row.value.digest.hex()]
             )
 
     def _call_rows(self, ids: Iterable[int]) -> dict[int, CallRow]:
@@ -196,20 +195,35 @@ class JsonLines:
         return found
 
 
+def typed(kind: str, **fields: Any) -> dict[str, Any]:
+    """Return an object for `json.dumps` that says what it is."""
+    return {"_type": kind, "_version": FORMAT_VERSION, **fields}
+
+
 def _line(kind: str, **fields: Any) -> str:
-    return json.dumps({"_type": kind, "_version": FORMAT_VERSION, **fields})
+    return json.dumps(typed(kind, **fields))
 
 
-def _value(value: ValueRow) -> dict[str, Any]:
+def value_json(value: ValueRow) -> dict[str, Any]:
+    """Return a stored value for `json.dumps`."""
     return {
         "value_hash": value.digest.hex(),
         "type": value.type_name,
-        "text": format_stored(value.type_name, value.size, value.data, _TEXT_LENGTH),
+        "text": stored_text(value, TEXT_LENGTH),
+    }
+
+
+def times_json(started: int, ended: int | None) -> dict[str, Any]:
+    """Return when something began and ended, and the seconds between."""
+    return {
+        "start_time": _time(started),
+        "end_time": _time(ended),
+        "duration": None if ended is None else max(ended - started, 0) / 1_000_000,
     }
 
 
 def _argument(argument: ArgumentRow) -> dict[str, Any]:
-    return {"name": argument.name, **_value(argument.value)}
+    return {"name": argument.name, **value_json(argument.value)}
 
 
 def _result(value: ValueRow | None) -> dict[str, Any]:
@@ -217,7 +231,7 @@ def _result(value: ValueRow | None) -> dict[str, Any]:
     if value is None:
         return {"result": None, "error": None}
     error = error_of(value)
-    return {"result": _value(value) if error is None else None, "error": error}
+    return {"result": value_json(value) if error is None else None, "error": error}
 
 
 def _time(microseconds: int | None) -> str | None:
@@ -230,7 +244,3 @@ def _time(microseconds: int | None) -> str | None:
     except OverflowError:
         return None
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _seconds(started: int, ended: int | None) -> float | None:
-    return None if ended is None else max(ended - started, 0) / 1_000_000

@@ -26,7 +26,6 @@ from .._filters import (
     parse_statuses,
     parse_time,
 )
-from .._format_value import format_stored
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
 from .._job_tree import all_children, all_jobs
 from .._query import Kind, Query
@@ -43,6 +42,7 @@ from .command import (
     recorded,
     repository_source,
 )
+from .describe import stored_text
 from .log import log_lines
 from .tags import entity_of
 
@@ -230,7 +230,7 @@ class Records:
         if isinstance(record, TaskRow):
             return f"Task {record.digest.hex()[:8]} {one_line(record.fullname)}"
         value = record.value if isinstance(record, FileRow) else record
-        shown = format_stored(value.type_name, value.size, value.data, _LINE)
+        shown = stored_text(value, _LINE)
         digest = value.digest.hex()[:8]
         if isinstance(record, FileRow):
             return f"File {digest} {one_line(record.path)}"

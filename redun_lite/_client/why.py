@@ -22,7 +22,7 @@ from .._display import (
     use_colour,
 )
 from .._errors import UsageError
-from .._format_value import format_stored, format_value
+from .._format_value import format_value
 from .._history import ExecutionRow, JobRow, TaskRow, wrong_kind
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
@@ -34,10 +34,12 @@ from .command import (
     page,
     recorded,
 )
+from .describe import stored_text
+from .log_json import TEXT_LENGTH, typed, value_json
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .._compare import Difference
     from .._history import History, ValueRow
@@ -251,9 +253,7 @@ class WhyText:
                 yield f"  {self._file(state)}"
 
     def _stored(self, value: ValueRow | None) -> str:
-        if value is None:
-            return "none"
-        return format_stored(value.type_name, value.size, value.data, self._width - 20)
+        return "none" if value is None else stored_text(value, self._width - 20)
 
     def _part(self, part: Any) -> str:
         return "none" if part is ABSENT else format_value(part, self._width - 10)
@@ -380,52 +380,57 @@ class WhyJson:
 
     def why(self, why: Why) -> dict[str, Any]:
         """Return all that was found about a job."""
-        made: dict[str, Any] = {**self._job(why.job), "reason": why.reason}
-        if why.detail:
-            made["detail"] = why.detail
+        code = None if why.change is None else why.change.code
+        arguments = [] if why.change is None else why.change.arguments
+        compared = None
         if why.earlier is not None:
-            made["compared_with"] = {
-                "call": why.earlier.digest.hex(),
-                **({} if why.earlier_job is None else self._job(why.earlier_job)),
+            job = why.earlier_job
+            compared = {
+                "call_hash": why.earlier.digest.hex(),
+                "job": None if job is None else job_json(self._history, job),
             }
-        if why.change is not None:
-            made["code"] = None if why.change.code is None else code_json(why.change.code)
-            made["arguments"] = list(map(argument_json, why.change.arguments))
-        if why.below:
-            made["tasks_below"] = list(map(code_json, why.below))
-        if why.files:
-            made["files"] = list(map(file_json, why.files))
-        if why.steps:
-            made["way"] = list(map(self._step, why.steps))
-        return made
-
-    def _job(self, job: JobRow) -> dict[str, Any]:
-        return {
-            "job": self._history.job_id(job),
-            "execution": self._history.execution(job.execution_id).uuid,
-            "task": job.task_name,
-            "status": job.status,
-        }
+        return typed(
+            "Why",
+            **job_json(self._history, why.job),
+            reason=why.reason,
+            detail=why.detail or None,
+            compared_with=compared,
+            code=None if code is None else code_json(code),
+            args=list(map(argument_json, arguments)),
+            tasks_below=list(map(code_json, why.below)),
+            files=list(map(file_json, why.files)),
+            way=list(map(self._step, why.steps)),
+        )
 
     def _step(self, step: Step) -> dict[str, Any]:
         return {
-            "task": step.task_name,
-            "job": None if step.job is None else self._history.job_id(step.job),
+            "task_name": step.task_name,
+            "job_id": None if step.job is None else self._history.job_id(step.job),
             "cause": step.cause,
             "argument": step.argument or None,
             "source": step.source or None,
-            **({"files": list(step.places)} if step.places else {}),
+            "files": list(step.places),
         }
+
+
+def job_json(history: History, job: JobRow) -> dict[str, Any]:
+    """Return which job it is for `json.dumps`."""
+    return {
+        "job_id": history.job_id(job),
+        "execution_id": history.execution_uuid(job.execution_id),
+        "task_name": job.task_name,
+        "status": job.status,
+    }
 
 
 def code_json(change: CodeChange) -> dict[str, Any]:
     """Return a change of a task's code for `json.dumps`."""
     before, after = change.before, change.after
     return {
-        "task": after.fullname,
+        "task_name": after.fullname,
         "what": change.what,
-        "before": {"hash": before.digest.hex(), "version": before.version},
-        "after": {"hash": after.digest.hex(), "version": after.version},
+        "before": {"task_hash": before.digest.hex(), "version": before.version},
+        "after": {"task_hash": after.digest.hex(), "version": after.version},
         "diff": source_diff(before.source, after.source),
     }
 
@@ -434,20 +439,27 @@ def argument_json(change: ArgumentChange) -> dict[str, Any]:
     """Return a change of an argument for `json.dumps`."""
     return {
         "name": change.name,
-        "before": value_json(change.before),
-        "after": value_json(change.after),
-        "differences": list(map(difference_json, change.parts[:MOST])),
+        **change_json(change.before, change.after, change.parts),
         "files": list(map(file_json, change.files)),
     }
 
 
-def difference_json(part: Difference) -> dict[str, Any]:
-    """Return a part in which two values differ for `json.dumps`."""
+def change_json(
+    before: ValueRow | None, after: ValueRow | None, parts: Sequence[Difference]
+) -> dict[str, Any]:
+    """Return two values, and the parts in which they differ, for `json.dumps`."""
     return {
-        "path": part.path,
-        "before": None if part.before is ABSENT else format_value(part.before, _WIDTH),
-        "after": None if part.after is ABSENT else format_value(part.after, _WIDTH),
+        "before": None if before is None else value_json(before),
+        "after": None if after is None else value_json(after),
+        "differences": [
+            {"path": part.path, "before": _part_json(part.before), "after": _part_json(part.after)}
+            for part in parts[:MOST]
+        ],
     }
+
+
+def _part_json(part: Any) -> str | None:
+    return None if part is ABSENT else format_value(part, TEXT_LENGTH)
 
 
 def file_json(state: FileState) -> dict[str, Any]:
@@ -459,11 +471,3 @@ def file_json(state: FileState) -> dict[str, Any]:
         "state": state.state,
         "present": state.present,
     }
-
-
-def value_json(value: ValueRow | None) -> dict[str, Any] | None:
-    """Return a stored value for `json.dumps`."""
-    if value is None:
-        return None
-    shown = format_stored(value.type_name, value.size, value.data, _WIDTH)
-    return {"hash": value.digest.hex(), "type": value.type_name, "value": shown}
