@@ -11,7 +11,7 @@ from typing import Any
 
 from ._digest import ATOMS, NO_KEY, digest
 from ._hash import key_of
-from ._safe_load import DICT, FROZENSET, SET, Composite, load_safely
+from ._safe_load import DICT, FROZENSET, SET, Composite, load_if_plain, load_safely
 
 _MOST_HASHED = 5_000  # Elements of a set or dict from a stranger: their hashes may collide.
 _MOST_DEPTH = 200
@@ -38,6 +38,9 @@ def key_of_plain(data: bytes) -> bytes:
     >>> key_of_plain(pickle.dumps([1, 2])) == key_of([1, 2])
     True
     """
+    plain = load_if_plain(data)
+    if plain is not NotImplemented:
+        return key_of(plain)
     if b"collections" in data:  # What is in there is taken for a list or a dict, which it is like.
         raise NotPlain
     return key_of(_rebuilt(load_safely(data), {}, 0))

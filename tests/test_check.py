@@ -8,6 +8,8 @@ import sqlite3
 from collections import Counter, OrderedDict, deque
 from contextlib import closing
 from decimal import Decimal
+from io import BytesIO
+from pickle import UnpicklingError
 
 import pytest
 from support import Lab, audit, note, notes
@@ -19,6 +21,7 @@ from redun_lite._expr import key_of_expr
 from redun_lite._hash import key_of
 from redun_lite._recompute import NotPlain, key_of_plain
 from redun_lite._record import load_value
+from redun_lite._safe_load import _PlainUnpickler, load_if_plain
 from redun_lite._sqlite import SqliteFile
 from redun_lite._value import dumps
 
@@ -300,6 +303,29 @@ SHARED = [1]
 )
 def test_plain_data_gets_its_key_without_being_loaded(value):
     assert key_of_plain(dumps(value)) == key_of(value)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x05cos\nsystem\n.",
+        b"\x80\x05\x8c\x02os\x94\x8c\x06system\x94\x93.",
+        b"\x80\x05]r\xff\xff\xff\xff.",
+        b"\x80\x05]\x94h\x00a.",
+        b"\x80\x05}(K\x01\x85K\x02u.K\x01.",
+        b"\x80\x05\x8c\xffreads.",
+        b"\x80\x05B\xff\xff\xff\xff.",
+        dumps(list(range(1000))),
+        b"",
+    ],
+)
+def test_nothing_but_small_plain_data_is_loaded(data):
+    assert load_if_plain(data) is NotImplemented
+
+
+def test_the_loader_of_plain_data_knows_no_names():
+    with pytest.raises(UnpicklingError, match=r"os\.system in plain data"):
+        _PlainUnpickler(BytesIO(b"cos\nsystem\n.")).load()
 
 
 def circle():
