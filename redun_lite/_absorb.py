@@ -63,19 +63,11 @@ from ._writer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from ._database import Database
-    from ._interchange import Item
     from ._value_store import StoredFile, StorePlace, ValueStore
 
-BLOCK_RECORDS = 4_096
-"""Records of one transaction."""
-
-BLOCK_BYTES = 32_000_000
-"""Bytes of values after which a transaction ends, however few they are."""
-
-_REFERENCE_BYTES = 500  # What a reference counts as.
 _MOST_KEPT = 50_000  # Row ids of tasks and sets of tasks that are remembered.
 
 # Statements
@@ -137,8 +129,8 @@ class Absorber:
         self._states: list[Any] = []  # Of executions, to be set when all is there.
         self.new: dict[str, int] = {}
 
-    def absorb(self, items: Iterable[Item]) -> None:
-        """Write records, which come in the order of a file.
+    def absorb(self, blocks: Iterable[list[Any]]) -> None:
+        """Write records, which come in blocks and in the order of a file.
 
         Raises
         ------
@@ -146,7 +138,7 @@ class Absorber:
             One refers to something that is neither among them nor here.
         """
         self._states.clear()
-        for block in _blocks(items):
+        for block in blocks:
             if self._place is not None and type(block[0]) is ValueItem:
                 self._store_large(block, self._place)
             with self._database.transaction():
@@ -458,24 +450,6 @@ def _optional_call(key: bytes | None, outcome: int) -> bytes:
 
 def _job_id(execution_id: int, number: int) -> int:
     return (execution_id << JOB_NUMBER_BITS) + number
-
-
-def _blocks(items: Iterable[Item]) -> Iterator[list[Any]]:
-    """Yield records of one kind at a time, so many as one transaction may have."""
-    block: list[Any] = []
-    size = 0
-    for item in items:
-        is_full = len(block) >= BLOCK_RECORDS or size >= BLOCK_BYTES
-        if block and (is_full or type(item) is not type(block[0])):
-            yield block
-            block, size = [], 0
-        block.append(item)
-        if type(item) is ValueItem:
-            size += len(item.data)
-        elif isinstance(item, (SubvaluesItem, ChildrenItem, UpstreamsItem)):
-            size += _REFERENCE_BYTES * len(item[1])
-    if block:
-        yield block
 
 
 def _complete(kind: str, wanted: Sequence[Any], found: dict[Any, int]) -> dict[Any, int]:

@@ -1,9 +1,14 @@
-"""The garbage collector, while workflows run."""
+"""The garbage collector, while workflows run or many records are read or written."""
 
 from __future__ import annotations
 
 import gc
 import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 _COLLECT_AFTER = 100_000  # New objects between two looks of the garbage collector.
 
@@ -12,7 +17,7 @@ class _Collector:
     """Makes the garbage collector patient while runs last.
 
     A run keeps what it makes, and its objects form no cycles: looking through all of them again
-    and again takes time and finds nothing.
+    and again takes time and finds nothing.  Nor do records, of which many are in memory at a time.
     """
 
     def __init__(self) -> None:
@@ -33,6 +38,15 @@ class _Collector:
             self._runs -= 1
             if self._runs == 0:
                 gc.set_threshold(*self._thresholds)
+
+    @contextmanager
+    def patience(self) -> Generator[None, None, None]:
+        """Be patient within this context, as while a run lasts."""
+        self.run_starts()
+        try:
+            yield
+        finally:
+            self.run_ends()
 
 
 collector = _Collector()

@@ -19,14 +19,12 @@ from ._digest import KEY_SIZE
 from ._errors import RepositoryError
 from ._hash import key_of
 from ._interchange import (
-    CallItem,
     ChildrenItem,
     ExecutionItem,
     HandledItem,
     HandleEdgesItem,
     HandleStateItem,
     Item,
-    JobItem,
     PartItem,
     SubvaluesItem,
     TagItem,
@@ -34,7 +32,9 @@ from ._interchange import (
     TaskSetItem,
     UpstreamsItem,
     ValueItem,
+    block_of,
     call_id,
+    in_blocks,
 )
 from ._safe_load import load_safely
 from ._schema import JOB_NUMBER_BITS
@@ -78,21 +78,11 @@ WHERE value.id IN ({ids})
 """
 VALUE_DATA = "SELECT data FROM value WHERE id = ?"
 CALLS = """
-SELECT call.id, call.key, call.outcome, task.digest, task_set.digest, single.digest, result.digest,
-    call.computed
-FROM call JOIN task ON task.id = call.task_id JOIN task_set ON task_set.id = call.task_set_id
-    JOIN value AS result ON result.id = call.result_id
-    LEFT JOIN value AS single ON single.id = call.single_id
-WHERE call.id IN ({ids})
-"""
-CALL_PARTS = """
 SELECT id, key, outcome, computed, task_id, task_set_id, single_id, result_id FROM call
 WHERE id IN ({ids})
 """
 ARGUMENTS = """
-SELECT argument.call_id, argument.position, argument.name, value.digest, value.id
-FROM argument JOIN value ON value.id = argument.value_id
-WHERE argument.call_id IN ({ids})
+SELECT call_id, name, value_id FROM argument WHERE call_id IN ({ids}) ORDER BY call_id, position
 """
 KNOWN_CALLS = """
 SELECT key, outcome, computed, (SELECT count(*) FROM upstream WHERE call_id = call.id),
@@ -108,9 +98,9 @@ SELECT id, uuid, argv, started, ended, status, host, pid, heartbeat, parent_job_
 """
 EXECUTION_STATES = "SELECT uuid, status, ended, heartbeat FROM execution WHERE uuid IN ({ids})"
 JOBS = """
-SELECT job.id, job.parent_id, task.digest, call.key, call.outcome, job.status, job.started,
-    job.ended, job.task_id, job.call_id
-FROM job JOIN task ON task.id = job.task_id LEFT JOIN call ON call.id = job.call_id
+SELECT job.id, job.parent_id, job.task_id, job.call_id, call.key, call.outcome, job.status,
+    job.started, job.ended
+FROM job LEFT JOIN call ON call.id = job.call_id
 WHERE job.id > ? AND job.id <= ? ORDER BY job.id LIMIT ?
 """
 ATTEMPTS = """
@@ -312,8 +302,8 @@ class Extract:
         """Take the calls of all jobs, with their tasks and what their attempts ended with."""
         for execution_id in self._executions:
             for jobs, attempts in self._job_blocks(execution_id):
-                self._see("task", {row[8] for row in jobs})
-                self._see("call", [row[9] for row in jobs if row[9] is not None])
+                self._see("task", {row[2] for row in jobs})
+                self._see("call", [row[3] for row in jobs if row[3] is not None])
                 self._see("value", [row[5] for row in attempts if row[5] is not None])
 
     def _see(self, kind: str, ids: Iterable[int]) -> None:
@@ -350,7 +340,7 @@ class Extract:
         self._scratch.insert(sql, sorted(rows), "ON CONFLICT (digest) DO NOTHING")
 
     def _follow_calls(self, ids: list[int]) -> None:
-        rows = {row[0]: row for row in self._database.rows_in(CALL_PARTS, ids)}
+        rows = {row[0]: row for row in self._database.rows_in(CALLS, ids)}
         new = rows
         if self._peer is not None:
             upstreams = dict(self._database.rows_in(UPSTREAMS.counts, ids))
@@ -465,23 +455,23 @@ class Extract:
 
     # Reading
 
-    def items(self) -> Iterator[Item]:
-        """Yield the records in order."""
-        yield from self._tasks()
-        yield from self._task_sets()
-        yield from self._values()
-        yield from starmap(SubvaluesItem, self._digests("value", SUBVALUES))
+    def blocks(self) -> Iterator[list[Any]]:
+        """Yield the records in order, in blocks as `_interchange` has them."""
+        yield from in_blocks(self._tasks())
+        yield from in_blocks(self._task_sets())
+        yield from in_blocks(self._values())
+        yield from in_blocks(starmap(SubvaluesItem, self._digests("value", SUBVALUES)))
         yield from self._calls()
-        yield from starmap(ChildrenItem, self._lists("call", CHILDREN))
-        yield from starmap(UpstreamsItem, self._lists("call", UPSTREAMS))
-        yield from sorted(self._executions.values(), key=itemgetter(0))
+        yield from in_blocks(starmap(ChildrenItem, self._lists("call", CHILDREN)))
+        yield from in_blocks(starmap(UpstreamsItem, self._lists("call", UPSTREAMS)))
+        yield from in_blocks(sorted(self._executions.values(), key=itemgetter(0)))
         yield from self._jobs()
-        yield from sorted(self._parts)
-        yield from self._tags()
-        yield from self._handled()
+        yield from in_blocks(sorted(self._parts))
+        yield from in_blocks(self._tags())
+        yield from in_blocks(self._handled())
         self._follow()  # What the values have brought up.
-        yield from self._handle_states()
-        yield from starmap(HandleEdgesItem, self._digests("handle_state", PARENTS))
+        yield from in_blocks(self._handle_states())
+        yield from in_blocks(starmap(HandleEdgesItem, self._digests("handle_state", PARENTS)))
 
     def _pages(self, kind: str) -> Iterator[list[tuple[int, bytes]]]:
         """Yield row ids and digests in blocks, in order of the digests."""
@@ -557,15 +547,46 @@ class Extract:
         found = self._database.rows_in(IDS.format(kind="handle_state"), [state])
         self._see("handle_state", [row_id for _, row_id in found])
 
-    def _calls(self) -> Iterator[Item]:
+    def _calls(self) -> Iterator[list[Any]]:
         for page in self._pages("call"):
-            arguments = self._grouped(page, ARGUMENTS)
-            for row_id, key, outcome, task, task_set, single, result, computed in self._found(
-                "call", page, CALLS
-            ):
-                given = tuple((name, value) for _, name, value, _ in arguments.get(row_id, ()))
-                identity = call_id(key, outcome)
-                yield CallItem(identity, task, task_set, single, result, computed, given)
+            rows = list(self._found("call", page, CALLS))
+            arguments: dict[int, list[Any]] = {}
+            for row_id, name, value in self._database.rows_in(ARGUMENTS, [row[0] for row in rows]):
+                arguments.setdefault(row_id, []).append((name, value))
+            *_, tasks, task_sets, singles, results = map(set, zip(*rows))
+            given = {value for pairs in arguments.values() for _, value in pairs}
+            task_of = self._digests_by_id("task", tasks)
+            task_set_of = self._digests_by_id("task_set", task_sets)
+            value_of = self._digests_by_id("value", singles | results | given)
+            yield block_of(
+                "call",
+                [
+                    (
+                        call_id(key, outcome),
+                        task_of[task],
+                        task_set_of[task_set],
+                        value_of[single],
+                        value_of[result],
+                        computed,
+                        tuple(
+                            [(name, value_of[value]) for name, value in arguments.get(row_id, ())]
+                        ),
+                    )
+                    for row_id, key, outcome, computed, task, task_set, single, result in rows
+                ],
+            )
+
+    def _digests_by_id(self, kind: str, ids: set[Any]) -> dict[Any, bytes | None]:
+        """Return the digests of records by their row ids, one of which may be None."""
+        wanted = list(ids - {None})
+        found = dict(self._database.rows_in(DIGESTS.format(kind=kind), wanted))
+        if len(found) < len(wanted):
+            missing = next(row_id for row_id in wanted if row_id not in found)
+            raise RepositoryError(
+                f"{self._database.address}: row {missing} of the table {kind} is referred to, but "
+                "missing; `db check` says more"
+            )
+        return {None: None, **found}
 
     def _lists(self, kind: str, references: References) -> Iterator[tuple[bytes, Any]]:
         """Yield digest and references of each record that has some, in lists of bounded length."""
@@ -622,24 +643,31 @@ class Extract:
             first, last = last, rows[-1][0]
             yield rows, self._database.rows(ATTEMPTS, first, last)
 
-    def _jobs(self) -> Iterator[Item]:
+    def _jobs(self) -> Iterator[list[Any]]:
         for execution_id, execution in sorted(self._executions.items(), key=lambda e: e[1].uuid):
+            uuid = execution.uuid
             for jobs, attempts in self._job_blocks(execution_id):
                 tried: dict[int, list[Any]] = {}
                 for job_id, number, started, ended, error, _ in attempts:
                     tried.setdefault(job_id, []).append((number, started, ended, error))
-                for job_id, parent, task, key, outcome, status, started, ended, *_ in jobs:
-                    yield JobItem(
-                        execution.uuid,
-                        job_id & _NUMBERS,
-                        None if parent is None else parent & _NUMBERS,
-                        task,
-                        None if key is None else call_id(key, outcome),
-                        status,
-                        started,
-                        ended,
-                        tuple(tried.get(job_id, ())),
-                    )
+                task_of = self._digests_by_id("task", {row[2] for row in jobs})
+                yield block_of(
+                    "job",
+                    [
+                        (
+                            uuid,
+                            job_id & _NUMBERS,
+                            None if parent is None else parent & _NUMBERS,
+                            task_of[task],
+                            None if key is None else call_id(key, outcome),
+                            status,
+                            started,
+                            ended,
+                            tuple(tried.get(job_id, ())),
+                        )
+                        for job_id, parent, task, _, key, outcome, status, started, ended in jobs
+                    ],
+                )
 
     def _tags(self) -> Iterator[Item]:
         last: Any = ("", "", "")

@@ -14,7 +14,8 @@ import marshal
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING, Any, Callable
 
-from ._absorb import BLOCK_BYTES, Absorber
+from ._absorb import Absorber
+from ._collector import collector
 from ._errors import RepositoryError, UsageError
 from ._extract import Extract
 from ._history import (
@@ -28,12 +29,12 @@ from ._history import (
     open_history,
 )
 from ._interchange import (
-    ValueItem,
-    identity_of,
-    item_of,
+    REFERRED_TO,
+    block_of,
+    identities_of,
     kind_of,
     lines_of,
-    read_items,
+    read_blocks,
     references_of,
 )
 from ._schema import VERSION
@@ -43,25 +44,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from ._database import Database, Source
-    from ._interchange import Item
     from ._value_store import StorePlace
 
-_MANY = 20_000  # Rows of the check for references that are written together.
+_PLAIN = 2  # Version of marshal without references: to look for them takes longer than all else.
 
 # Of the scratch database in which references are looked for.
-CREATE_PRESENT = """
-CREATE TABLE present (kind TEXT, identity, PRIMARY KEY (kind, identity)) WITHOUT ROWID
-"""
-CREATE_WANTED = "CREATE TABLE wanted (kind TEXT, identity, line INTEGER)"
-INSERT_PRESENT = "INSERT INTO present VALUES (?, ?)"
-INSERT_WANTED = "INSERT INTO wanted VALUES (?, ?, ?)"
-SELECT_MISSING = """
-SELECT line, kind, identity FROM wanted
-WHERE NOT EXISTS (
-    SELECT 1 FROM present WHERE present.kind = wanted.kind AND present.identity = wanted.identity
-)
-ORDER BY line LIMIT 1
-"""
+CREATE_PRESENT = "CREATE TABLE present_{kind} (identity PRIMARY KEY) WITHOUT ROWID"
+INSERT_PRESENT = "INSERT INTO present_{kind} (identity)"
+SELECT_PRESENT = "SELECT identity FROM present_{kind} WHERE identity IN ({{ids}})"
 
 
 def export_lines(source: Source, ids: Iterable[str] = ()) -> Iterator[bytes]:
@@ -80,12 +70,13 @@ def export_lines(source: Source, ids: Iterable[str] = ()) -> Iterator[bytes]:
         An id stands for nothing, or for several records.
     """
     with ExitStack() as stack:
+        stack.enter_context(collector.patience())
         database = stack.enter_context(opened(source, read_only=True))
         chosen = _chosen(source, list(ids))
         stack.enter_context(database.snapshot())
         extract = stack.enter_context(Extract(database))
         chosen(extract)
-        yield from lines_of(extract.items())
+        yield from lines_of(extract.blocks())
 
 
 def import_lines(
@@ -116,7 +107,7 @@ def import_lines(
     """
     import tempfile
 
-    with tempfile.TemporaryFile() as spool:
+    with collector.patience(), tempfile.TemporaryFile() as spool:
         _check_and_keep(lines, name, spool)
         spool.seek(0)
         with opened(source) as database:
@@ -147,6 +138,7 @@ def copy_records(
     if source.address == target.address:
         raise UsageError(f"{source.address} is the repository itself; name another one")
     with ExitStack() as stack:
+        stack.enter_context(collector.patience())
         from_database = stack.enter_context(opened(source, read_only=True))
         chosen = _chosen(source, list(ids))  # Before the target is made, if it is not there.
         to_database = stack.enter_context(opened(target))
@@ -155,7 +147,7 @@ def copy_records(
         extract = stack.enter_context(Extract(from_database, reader))
         chosen(extract)
         absorber = Absorber(to_database, place)
-        absorber.absorb(extract.items())
+        absorber.absorb(extract.blocks())
     return absorber.new
 
 
@@ -209,49 +201,69 @@ def _chosen(source: Source, ids: list[str]) -> Callable[[Extract], None]:
 
 def _check_and_keep(lines: Iterable[bytes], name: str, spool: IO[bytes]) -> None:
     """Write the records of a file to another, after checks; each has to refer to some in it."""
-    scratch = scratch_database()
-    try:
-        scratch.execute(CREATE_PRESENT)
-        scratch.execute(CREATE_WANTED)
-        present: list[Any] = []
-        wanted: dict[Any, int] = {}
-        kept: list[Any] = []
-
-        def write() -> None:
-            scratch.execute_many(INSERT_PRESENT, present)
-            scratch.execute_many(INSERT_WANTED, [(*key, line) for key, line in wanted.items()])
-            data = marshal.dumps(kept)
+    with _Present() as present:
+        for number, block in read_blocks(lines, name):
+            missing = present.missing(block)
+            if missing is not None:
+                place, kind, identity = missing
+                shown = identity.hex()[:12] if isinstance(identity, bytes) else identity
+                raise UsageError(
+                    f"{name}:{number + place}: {kind.replace('_', ' ')} {shown} is referred to, "
+                    "but not in the file; nothing was imported"
+                )
+            present.add(block)
+            data = marshal.dumps((kind_of(block), list(map(tuple, block))), _PLAIN)
             spool.write(len(data).to_bytes(8, "big"))
             spool.write(data)
-            for notes in (present, wanted, kept):
-                notes.clear()
-
-        size = 0
-        for line, item in read_items(lines, name):
-            kind = kind_of(item)
-            identity = identity_of(item)
-            if len(identity) == 1:
-                present.append((kind, *identity))
-            for reference in references_of(item):
-                wanted.setdefault(reference, line)
-            kept.append((kind, tuple(item)))
-            size += len(item.data) if isinstance(item, ValueItem) else 0
-            if len(kept) > _MANY or size > BLOCK_BYTES:
-                write()
-                size = 0
-        write()
-        for line, kind, identity in scratch.rows(SELECT_MISSING):
-            shown = identity.hex()[:12] if isinstance(identity, bytes) else identity
-            raise UsageError(
-                f"{name}:{line}: {kind.replace('_', ' ')} {shown} is referred to, but not in the "
-                "file; nothing was imported"
-            )
-    finally:
-        scratch.close()
 
 
-def _kept(spool: IO[bytes]) -> Iterator[Item]:
+def _kept(spool: IO[bytes]) -> Iterator[list[Any]]:
     """Yield the records that `_check_and_keep` wrote."""
     while size := spool.read(8):  # `marshal.load` would read by the byte.
-        for kind, fields in marshal.loads(spool.read(int.from_bytes(size, "big"))):
-            yield item_of(kind, fields)
+        yield block_of(*marshal.loads(spool.read(int.from_bytes(size, "big"))))
+
+
+class _Present:
+    """What has been read of a file, in a scratch database: to look for what is referred to.
+
+    A record refers to earlier ones only, so that can be done as the file is read.
+    """
+
+    def __init__(self) -> None:
+        self._scratch = scratch_database()
+        for kind in REFERRED_TO:
+            self._scratch.execute(CREATE_PRESENT.format(kind=kind))
+
+    def __enter__(self) -> _Present:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._scratch.close()
+
+    def add(self, block: list[Any]) -> None:
+        """Remember the records of a block."""
+        kind = kind_of(block)
+        if kind in REFERRED_TO:
+            rows = [(identity,) for identity in identities_of(block)]
+            self._scratch.insert(INSERT_PRESENT.format(kind=kind), rows)
+
+    def missing(self, block: list[Any]) -> tuple[int, str, Any] | None:
+        """Return the first reference to what is missing: whose it is in the block, to what."""
+        wanted: dict[str, set[Any]] = {}
+        for kind, identities in references_of(block):
+            wanted.setdefault(kind, set()).update(identities)
+        for kind, identities in wanted.items():
+            identities.discard(None)
+            sql = SELECT_PRESENT.format(kind=kind)
+            identities.difference_update(
+                identity for (identity,) in self._scratch.rows_in(sql, list(identities))
+            )
+        if not any(wanted.values()):
+            return None
+        return next(
+            (place, kind, identity)
+            for place, item in enumerate(block)
+            for kind, identities in references_of([item])
+            for identity in identities
+            if identity in wanted[kind]
+        )

@@ -19,7 +19,7 @@ from redun_lite._absorb import _WRITERS
 from redun_lite._cli import main
 from redun_lite._errors import RepositoryError, UsageError
 from redun_lite._hash import key_of
-from redun_lite._interchange import _with_sum, key_of_stored, lines_of, read_items
+from redun_lite._interchange import _with_sum, key_of_stored, line_of, lines_of, read_blocks
 from redun_lite._record import make_value_record
 from redun_lite._sqlite import SqliteFile
 from redun_lite._sync import copy_records, export_lines, import_lines
@@ -110,15 +110,15 @@ def signed(line, **changes):
     """Return a line with other fields, as if it had been exported so."""
     fields = {**json.loads(line), **changes}
     del fields["sum"]
-    return _with_sum(fields)
+    return line_of(fields)
 
 
 def closed(lines):
     """Return lines without the last as a whole file."""
-    items = []
+    blocks = []
     with pytest.raises(UsageError, match="cut off"):
-        items.extend(item for _, item in read_items(lines[:-1], "x"))
-    return list(lines_of(items))
+        blocks.extend(block for _, block in read_blocks(lines[:-1], "x"))
+    return list(lines_of(blocks))
 
 
 # Files
@@ -153,8 +153,7 @@ def test_an_export_names_no_row_ids(recorded, exported, tmp_path):
 def test_long_lists_and_many_records_are_read_in_parts(recorded, tmp_path, monkeypatch):
     monkeypatch.setattr("redun_lite._extract._LIST", 2)
     monkeypatch.setattr("redun_lite._extract._BLOCK", 3)
-    monkeypatch.setattr("redun_lite._absorb.BLOCK_RECORDS", 2)
-    monkeypatch.setattr("redun_lite._sync._MANY", 3)
+    monkeypatch.setattr("redun_lite._interchange.BLOCK_RECORDS", 2)
     lines = list(export_lines(recorded))
     children = [json.loads(line)["children"] for line in lines if b'"kind":"children"' in line]
     assert max(map(len, children)) == 2
@@ -302,6 +301,21 @@ def test_lines_out_of_order_are_refused(exported, tmp_path):
     refused(lines, tmp_path, r"^x.jsonl:3: it does not follow the record before")
 
 
+def test_a_line_of_two_records_is_refused(exported, tmp_path):
+    lines = [exported[0], exported[1][:-1] + b"," + exported[2]]
+    refused(lines, tmp_path, "^x.jsonl:2: not a line of JSON")
+
+
+def test_a_record_of_two_lines_is_refused(exported, tmp_path):
+    """Though lines are parsed many at a time, and this is as many records as lines."""
+    task_line = exported[1][:-1].rpartition(b',"sum"')[0].decode()
+    begun = _with_sum('{"kind":"subvalues","value":"00","inside":[{"kind":"a"')
+    its_sum = begun[-19:-3].decode()
+    ended = _with_sum(f'{{"kind":"b"}}],"sum":"{its_sum}"}},{task_line}')
+    assert len(json.loads(b"[" + begun + b"," + ended + b"]")) == 2
+    refused([exported[0], begun, ended], tmp_path, "^x.jsonl:2: not a line of JSON")
+
+
 def test_a_wrong_digest_of_a_value_is_refused_though_its_sum_is_right(exported, tmp_path):
     number, line = next(
         (n, ln) for n, ln in enumerate(exported, 1) if b'"type":"builtins.int"' in ln
@@ -326,7 +340,7 @@ def lines_of_value(key, value):
     record = make_value_record(key, value)
     from redun_lite._interchange import ValueItem
 
-    return list(lines_of([ValueItem(key, record.type_name, record.path, record.data)]))
+    return list(lines_of([[ValueItem(key, record.type_name, record.path, record.data)]]))
 
 
 def test_a_call_of_other_arguments_is_refused(exported, tmp_path):
@@ -371,8 +385,8 @@ def test_a_newer_version_is_refused(exported, tmp_path):
         (b'{"kind":"task"}\n', "does not end with a sum"),
         (b'{"a":' + b"[" * 100_000 + b"\n", "not a line of JSON"),
         (b"\x80\x04.\n", "not a line of JSON"),
-        (_with_sum({"kind": "thing"}), "not an export of redun_lite"),
-        (_with_sum({"kind": "redun_lite_export", "format": "1"}), "not an export"),
+        (line_of({"kind": "thing"}), "not an export of redun_lite"),
+        (line_of({"kind": "redun_lite_export", "format": "1"}), "not an export"),
     ],
 )
 def test_what_is_no_export_is_refused(tmp_path, line, expected):
@@ -548,6 +562,22 @@ def test_a_repository_of_another_schema_version_is_refused(recorded, tmp_path, m
     for pair in ((recorded, other), (other, recorded)):
         with pytest.raises(RepositoryError, match="has schema version 1, this program writes"):
             copy_records(*pair)
+
+
+@pytest.mark.parametrize("table", ["task", "value"])
+def test_what_refers_to_something_that_is_gone_is_not_exported_without_it(
+    recorded, tmp_path, table
+):
+    other = empty(tmp_path)
+    copy_records(recorded, other)
+    connection = sqlite3.connect(other.address)
+    with connection:
+        connection.execute(
+            f"DELETE FROM {table} WHERE id IN (SELECT {table}_id FROM argument, job)"
+        )
+    connection.close()
+    with pytest.raises(RepositoryError, match=f"row .* of the table {table} is referred to, but"):
+        list(export_lines(other))
 
 
 def test_a_repository_cannot_be_pushed_to_itself(recorded):
