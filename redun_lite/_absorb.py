@@ -34,6 +34,7 @@ from ._interchange import (
     UpstreamsItem,
     ValueItem,
     call_id,
+    key_and_outcome,
 )
 from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
@@ -276,8 +277,7 @@ class Absorber:
             rows.append(
                 (
                     row_id,
-                    item.id[:KEY_SIZE],
-                    int.from_bytes(item.id[KEY_SIZE:], "big", signed=True),
+                    *key_and_outcome(item.id),
                     tasks[item.task],
                     None if item.single is None else values[item.single],
                     values[item.result],

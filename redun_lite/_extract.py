@@ -54,9 +54,9 @@ _NUMBERS = (1 << JOB_NUMBER_BITS) - 1
 
 # Statements
 
-PAGE = "SELECT id, digest FROM {kind} WHERE digest > ? ORDER BY digest LIMIT ?"
-PAGE_OF_CALLS = "SELECT id, key, outcome FROM call WHERE key > ? ORDER BY key LIMIT ?"
-CALLS_OF_KEY = "SELECT id, key, outcome FROM call WHERE key = ?"
+PAGE = "SELECT id, digest FROM {kind} WHERE digest > ?{only} ORDER BY digest LIMIT ?"
+PAGE_OF_CALLS = "SELECT id, key, outcome FROM call WHERE key > ?{only} ORDER BY key LIMIT ?"
+CALLS_OF_KEY = "SELECT id, key, outcome FROM call WHERE key = ?{only}"
 PAGE_OF_HANDLED = """
 SELECT place, key, error FROM handled
 WHERE place >= ? AND (place > ? OR key > ?) ORDER BY place, key LIMIT ?
@@ -133,6 +133,8 @@ class References(NamedTuple):
 
     Attributes
     ----------
+    only
+        A condition: that a record has any.
     counts
         How many each of some records has.
     ids
@@ -143,6 +145,7 @@ class References(NamedTuple):
         The references of one record in pages; the last column is the other's row id.
     """
 
+    only: str
     counts: str
     ids: str
     some: str
@@ -155,6 +158,7 @@ class References(NamedTuple):
         identity = "other.key, other.outcome" if target == "call" else "other.digest"
         join = f"FROM {table} JOIN {target} AS other ON other.id = {table}.{other}"
         return cls(
+            f" AND EXISTS (SELECT 1 FROM {table} WHERE {table}.{owner} = {target}.id)",
             f"SELECT {owner}, count(*) FROM {table} WHERE {owner} IN ({{ids}}) GROUP BY {owner}",
             f"SELECT {other} FROM {table} WHERE {owner} IN ({{ids}})",
             f"SELECT {table}.{owner}, {place}, {identity} {join} "
@@ -473,25 +477,29 @@ class Extract:
         yield from in_blocks(self._handle_states())
         yield from in_blocks(starmap(HandleEdgesItem, self._digests("handle_state", PARENTS)))
 
-    def _pages(self, kind: str) -> Iterator[list[tuple[int, bytes]]]:
-        """Yield row ids and digests in blocks, in order of the digests."""
+    def _pages(self, kind: str, only: str = "") -> Iterator[list[tuple[int, bytes]]]:
+        """Yield row ids and digests in blocks, in order of the digests.
+
+        If all is taken, these are only those that meet a condition.
+        """
         if not self._takes_all:
             return self._pages_of(kind, self._scratch, _PAGE)
         if kind == "call":
-            return self._pages_of_calls()
-        return self._pages_of(kind, self._database, PAGE)
+            return self._pages_of_calls(only)
+        return self._pages_of(kind, self._database, PAGE, only)
 
-    def _pages_of(self, kind: str, database: Database, sql: str) -> Iterator[Any]:
+    def _pages_of(self, kind: str, database: Database, sql: str, only: str = "") -> Iterator[Any]:
         last = b""
-        while rows := database.rows(sql.format(kind=kind), last, _BLOCK):
-            yield [(row_id, digest) for row_id, digest in rows]
+        while rows := database.rows(sql.format(kind=kind, only=only), last, _BLOCK):
+            yield rows
             last = rows[-1][1]
 
-    def _pages_of_calls(self) -> Iterator[Any]:
+    def _pages_of_calls(self, only: str) -> Iterator[Any]:
         key = b""
-        while rows := self._database.rows(PAGE_OF_CALLS, key, _BLOCK):
+        while rows := self._database.rows(PAGE_OF_CALLS.format(only=only), key, _BLOCK):
             key = rows[-1][1]
-            whole = [row for row in rows if row[1] != key] + self._database.rows(CALLS_OF_KEY, key)
+            whole = [row for row in rows if row[1] != key]
+            whole += self._database.rows(CALLS_OF_KEY.format(only=only), key)
             # Outcomes are integers with a sign there, bytes here.
             found = [(row_id, call_id(key, outcome)) for row_id, key, outcome in whole]
             yield sorted(found, key=itemgetter(1))
@@ -590,7 +598,7 @@ class Extract:
 
     def _lists(self, kind: str, references: References) -> Iterator[tuple[bytes, Any]]:
         """Yield digest and references of each record that has some, in lists of bounded length."""
-        for page in self._pages(kind):
+        for page in self._pages(kind, references.only):
             ids = [row_id for row_id, _ in page]
             counts = dict(self._database.rows_in(references.counts, ids))
             block: list[tuple[int, bytes]] = []

@@ -28,6 +28,7 @@ from hashlib import blake2b
 from itertools import chain, groupby, islice
 from json.encoder import encode_basestring_ascii
 from operator import itemgetter, lt, methodcaller
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Union
 
 from ._digest import KEY_SIZE, digest
@@ -55,7 +56,6 @@ BLOCK_BYTES = 8_000_000
 """Bytes of lines, or of values, after which a block ends, however few they are."""
 
 _SUM_SIZE = 8
-_ID_SIZE = KEY_SIZE + 8  # Of a call: its key, then its outcome.
 _REFERENCE_BYTES = 100  # What a reference counts as.
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -207,9 +207,13 @@ Item = Union[
 ]
 
 
-def call_id(key: bytes, outcome: int) -> bytes:
-    """Return what identifies a call: its key and outcome, as `CallRow.digest` has them."""
-    return bytes(key) + outcome.to_bytes(8, "big", signed=True)
+_CALL_ID = Struct(f">{KEY_SIZE}sq")
+
+call_id = _CALL_ID.pack
+"""Returns what identifies a call: its key and outcome, as `CallRow.digest` has them."""
+
+key_and_outcome = _CALL_ID.unpack
+"""Returns the key and the outcome of what identifies a call."""
 
 
 def kind_of(block: list[Any]) -> str:
@@ -466,7 +470,7 @@ _TEXT = _Field(_write_text, _read_text)
 _INTEGER = _whole_number(-(1 << 63), 1 << 63, "a whole number of at most 64 bits")
 _NUMBER = _whole_number(0, 1 << 32, "a number of at most 32 bits")
 _DIGEST = _hexadecimal(KEY_SIZE)
-_CALL = _hexadecimal(_ID_SIZE)
+_CALL = _hexadecimal(_CALL_ID.size)
 _DATA = _Field(_write_base64, _read_base64)
 _EXECUTION = _Field(_write_text, _read_uuids)
 _JSON = _Field(_write_text, _read_json)
@@ -810,10 +814,10 @@ def _check_values(block: list[ValueItem]) -> None:
 
 
 def _check_calls(block: list[CallItem]) -> None:
-    for item in block:
-        keys = [key for _, key in item.arguments]
+    for identity, task, *_, arguments in block:
+        keys = [key for _, key in arguments]
         # One that failed may have arguments that could not be recorded.
-        if keys and not is_key_of_call(item.id[:KEY_SIZE], item.task, keys):
+        if keys and not is_key_of_call(identity[:KEY_SIZE], task, keys):
             raise ValueError("wrong digest: the call has other arguments")
 
 

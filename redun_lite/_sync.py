@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 _PLAIN = 2  # Version of marshal without references: to look for them takes longer than all else.
 
+_MOST_IN_MEMORY = 250_000  # Records that are remembered in memory: about 25 MB.
+
 # Of the scratch database in which references are looked for.
 CREATE_PRESENT = "CREATE TABLE present_{kind} (identity PRIMARY KEY) WITHOUT ROWID"
 INSERT_PRESENT = "INSERT INTO present_{kind} (identity)"
@@ -224,12 +226,16 @@ def _kept(spool: IO[bytes]) -> Iterator[list[Any]]:
 
 
 class _Present:
-    """What has been read of a file, in a scratch database: to look for what is referred to.
+    """What has been read of a file, to look for what is referred to.
 
-    A record refers to earlier ones only, so that can be done as the file is read.
+    A record refers to earlier ones only, so that can be done as the file is read.  As many records
+    as most files have are remembered in memory, where that takes least time; what comes after those
+    in a scratch database.
     """
 
     def __init__(self) -> None:
+        self._known: dict[str, set[Any]] = {kind: set() for kind in REFERRED_TO}
+        self._room = _MOST_IN_MEMORY
         self._scratch = scratch_database()
         for kind in REFERRED_TO:
             self._scratch.execute(CREATE_PRESENT.format(kind=kind))
@@ -243,8 +249,14 @@ class _Present:
     def add(self, block: list[Any]) -> None:
         """Remember the records of a block."""
         kind = kind_of(block)
-        if kind in REFERRED_TO:
-            rows = [(identity,) for identity in identities_of(block)]
+        if kind not in REFERRED_TO:
+            return
+        identities = identities_of(block)
+        if len(identities) <= self._room:
+            self._known[kind].update(identities)
+            self._room -= len(identities)
+        else:
+            rows = [(identity,) for identity in identities]
             self._scratch.insert(INSERT_PRESENT.format(kind=kind), rows)
 
     def missing(self, block: list[Any]) -> tuple[int, str, Any] | None:
@@ -253,11 +265,9 @@ class _Present:
         for kind, identities in references_of(block):
             wanted.setdefault(kind, set()).update(identities)
         for kind, identities in wanted.items():
-            identities.discard(None)
-            sql = SELECT_PRESENT.format(kind=kind)
-            identities.difference_update(
-                identity for (identity,) in self._scratch.rows_in(sql, list(identities))
-            )
+            others = identities - self._known[kind] - {None}
+            found = self._scratch.rows_in(SELECT_PRESENT.format(kind=kind), list(others))
+            wanted[kind] = others.difference(identity for (identity,) in found)
         if not any(wanted.values()):
             return None
         return next(

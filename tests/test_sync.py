@@ -154,6 +154,7 @@ def test_long_lists_and_many_records_are_read_in_parts(recorded, tmp_path, monke
     monkeypatch.setattr("redun_lite._extract._LIST", 2)
     monkeypatch.setattr("redun_lite._extract._BLOCK", 3)
     monkeypatch.setattr("redun_lite._interchange.BLOCK_RECORDS", 2)
+    monkeypatch.setattr("redun_lite._sync._MOST_IN_MEMORY", 10)
     lines = list(export_lines(recorded))
     children = [json.loads(line)["children"] for line in lines if b'"kind":"children"' in line]
     assert max(map(len, children)) == 2
