@@ -19,6 +19,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+from ledger import note as note
+from ledger import notes as notes
 from zygote import ask
 
 from redun_lite import Config, Executor, Scheduler
@@ -147,21 +149,6 @@ class InlineExecutor(SteeredExecutor):
 
     def __init__(self, name: str = "inline") -> None:
         super().__init__(name, self.finish)
-
-
-def note(path: Any, *words: Any) -> None:
-    """Add a line to a file, from any process: what a task really did."""
-    line = " ".join(map(str, words)) + "\n"
-    stream = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(stream, line.encode())
-    finally:
-        os.close(stream)
-
-
-def notes(path: Any) -> list[str]:
-    """Return the lines of a file that `note` wrote."""
-    return Path(path).read_text().splitlines() if os.path.exists(path) else []
 
 
 def run_examples(text: str, name: str, names: Any = ()) -> None:

@@ -1,7 +1,4 @@
-"""subrun: what comes back, what is replayed, what is recorded, and what reaches the other side.
-
-Tasks that run in processes are at the top of this file, where a new process finds them.
-"""
+"""subrun: what comes back, what is replayed, what is recorded, and what reaches the other side."""
 
 from __future__ import annotations
 
@@ -14,6 +11,26 @@ import sys
 from pathlib import Path
 
 import pytest
+import subrun_tasks
+from subrun_tasks import (
+    OddError,
+    add,
+    changed,
+    die,
+    double,
+    execution_of,
+    fail,
+    fail_below,
+    follows,
+    in_process_of,
+    inside,
+    next_doubled,
+    options_of,
+    process_of,
+    recover,
+    variable,
+    waits,
+)
 from support import ROOT, InlineExecutor, Lab, SteeredExecutor, note, notes, python
 
 from redun_lite import (
@@ -22,7 +39,6 @@ from redun_lite import (
     ExecutorError,
     File,
     Handle,
-    JobInfo,
     Scheduler,
     TaskError,
     TaskTimeout,
@@ -51,77 +67,6 @@ ONE_OF_EACH = {
     "executors.default": {"type": "local", "max_workers": 1},
     "executors.process": {"type": "local", "mode": "process", "max_workers": 1},
 }
-CHANGED = "as imported"
-
-
-class OddError(Exception):
-    """An error with something of its own."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"odd: {number}")
-        self.number = number
-
-
-@task(version="1")
-def double(log, number):
-    note(log, "double", number)
-    return 2 * number
-
-
-@task(version="1")
-def next_doubled(log, number):
-    note(log, "next_doubled", number)
-    return double(log, number + 1)
-
-
-@task(version="1")
-def add(numbers):
-    return sum(numbers)
-
-
-@task(version="1")
-def fail(number):
-    raise OddError(number)
-
-
-@task(version="1")
-def recover(error):
-    return f"recovered from {error.number}"
-
-
-@task(version="1")
-def process_of(label):
-    return os.getpid()
-
-
-@task(version="1")
-def changed(label):
-    return CHANGED
-
-
-@task(version="1")
-def options_of(label, job_info: JobInfo = JobInfo()):
-    return job_info.options
-
-
-@task(version="1")
-def execution_of(label, job_info: JobInfo = JobInfo()):
-    return job_info.execution_id
-
-
-@task(version="1")
-def variable(value=get_context("a.b", "unset")):
-    return value
-
-
-@task(version="1")
-def inside(number, executor):
-    return subrun(double(os.devnull, number), executor=executor)
-
-
-@task(version="1")
-def in_process_of(executor):
-    return [process_of("job"), process_of.options(executor=executor)("worker")]
 
 
 @pytest.fixture
@@ -238,11 +183,6 @@ def test_an_error_has_the_frames_of_the_task_and_none_of_the_engine(lab, executo
     assert told[1] == "  Traceback (most recent call last):"
     assert "raise OddError(number)" in told[3]
     assert told[4].endswith("OddError: odd: 3")
-
-
-@task(version="1")
-def fail_below(number):
-    return fail(number)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -638,11 +578,6 @@ def test_a_subrun_whose_process_dies_is_called_what_it_is(lab):
     )
 
 
-@task(version="1")
-def die(when):
-    os._exit(3)
-
-
 def test_the_jobs_inside_are_shown_below_the_job_of_the_subrun(lab, log):
     @task(version="1")
     def main():
@@ -867,7 +802,7 @@ def test_a_task_that_a_new_process_cannot_find_is_named(lab):
 
 def test_a_subrun_never_runs_in_a_process_that_was_forked(lab, monkeypatch):
     # SQLite takes over the locks that the parent has at that moment, and never lets go of them.
-    monkeypatch.setitem(globals(), "CHANGED", "as it is here")
+    monkeypatch.setattr(subrun_tasks, "CHANGED", "as it is here")
     assert lab.run(
         [subrun(changed(1), executor="process"), changed.options(executor="process")(2)]
     ) == [
@@ -1043,18 +978,6 @@ def test_a_subrun_that_takes_too_long_is_killed_in_its_process(tmp_path):
     shown = "\n".join(log_lines(str(lab.path), "-"))
     assert "KILLED" in shown
     assert "RUNNING" not in shown
-
-
-@task(version="1")
-def waits(fifo):
-    with open(fifo) as stream:
-        return stream.read()
-
-
-@task(version="1")
-def follows(log, value):
-    note(log, "follows")
-    return value
 
 
 def test_a_subrun_in_a_thread_that_takes_too_long_starts_nothing_more(lab, log, tmp_path):

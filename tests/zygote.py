@@ -60,11 +60,11 @@ def _import_package() -> None:
     import importlib
 
     import redun_lite
-    from redun_lite._client.command import COMMANDS
 
-    for path in Path(str(redun_lite.__file__)).parent.glob("_*.py"):
-        importlib.import_module(f"{_PACKAGE}.{path.stem}")
-    assert COMMANDS
+    root = Path(str(redun_lite.__file__)).parent
+    for path in [*root.glob("_*.py"), *root.glob("_client/*.py")]:
+        name = path.relative_to(root).with_suffix("").as_posix().replace("/", ".")
+        importlib.import_module(f"{_PACKAGE}.{name}")
 
 
 def _handle(connection: socket.socket) -> None:
