@@ -76,20 +76,24 @@ def topics() -> list[str]:
     return sorted(names.difference(NOT_TOPICS))
 
 
-def run_topics(python: str, engine: str, names: list[str]) -> Found:
-    """Run topics on an engine, each in a process of its own."""
+def environment(engine: str) -> dict[str, str]:
+    """Return the environment that topics need to run on an engine."""
     path = [str(DOCS), *([] if engine == "redun" else [str(DOCS.parent)])]
-    environment = {
+    return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(path),
         "PYTHONDONTWRITEBYTECODE": "1",
         "WORKFLOW_ENGINE": engine,
     }
+
+
+def run_topics(python: str, engine: str, names: list[str]) -> Found:
+    """Run topics on an engine, each in a process of its own."""
     found = Found("", {}, {})
     for name in names:
         done = subprocess.run(
             [python, "-m", "comparison", name],
-            env=environment,
+            env=environment(engine),
             stdout=subprocess.PIPE,
             text=True,
             check=True,

@@ -39,7 +39,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-_ZYGOTE = ROOT / "tests" / "zygote.py"
+_ASK = ROOT / "tests" / "ask.py"
 
 _FENCE = re.compile(r"^(`{3,})([^`\n]*)\n(.*?)^\1`*[ \t]*$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"# (in )?([\w./-]+\.\w+)\n")
@@ -226,8 +226,7 @@ def write_python(path: Path, commands: str) -> None:
     path.write_text(
         "#!/bin/sh\n"
         'if [ "$1 $2" = "-m redun_lite" ]; then\n'
-        "  shift 2\n"
-        f'  exec "{sys.executable}" -I -S "{_ZYGOTE}" run "{commands}" "$@"\n'
+        f'  exec "{sys.executable}" -I -S "{_ASK}" "{commands}" "$@"\n'
         "fi\n"
         f'exec "{sys.executable}" -S "$@"\n',
         encoding="utf-8",

@@ -19,9 +19,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable
 
+from ask import ask
 from ledger import note as note
 from ledger import notes as notes
-from zygote import ask
 
 from redun_lite import Config, Executor, Scheduler
 from redun_lite._database import database_source
@@ -198,7 +198,7 @@ def python(
 
 
 class CommandServer:
-    """Runs commands of redun_lite, each a process of its own without site-packages; see `zygote`.
+    """Runs Python without site-packages, each time as a process of its own; see `zygote`.
 
     It is started when it is first needed, and ends with the process that started it.
     """
@@ -211,12 +211,18 @@ class CommandServer:
     def run(
         self, words: Sequence[str], folder: Any, environ: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command in a folder, with nothing on its standard input."""
+        """Run a command of redun_lite in a folder, with nothing on its standard input."""
+        return self.python(("-m", "redun_lite", *words), folder, environ)
+
+    def python(
+        self, words: Sequence[Any], folder: Any, environ: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a module or a file in a folder, with nothing on its standard input."""
         self.start()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             nothing = os.open(os.devnull, os.O_RDONLY)
             files = (nothing, out.fileno(), err.fileno())
-            status = ask(self.socket, words, str(folder), environ, files)
+            status = ask(self.socket, map(str, words), str(folder), environ, files)
             os.close(nothing)
             out.seek(0)
             err.seek(0)
@@ -228,7 +234,7 @@ class CommandServer:
         """Let the server listen at `socket`."""
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-S", str(ROOT / "tests" / "zygote.py"), "serve", self.socket],
+                [sys.executable, "-S", str(ROOT / "tests" / "zygote.py"), self.socket],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

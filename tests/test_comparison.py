@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from support import commands
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 sys.path.insert(0, str(DOCS))
@@ -14,9 +16,13 @@ import compare_with_redun as comparison  # noqa: E402
 
 
 @pytest.mark.parametrize("topic", comparison.topics())
-def test_workflows_come_out_as_on_redun_or_as_the_page_says(topic):
+def test_workflows_come_out_as_on_redun_or_as_the_page_says(topic, tmp_path):
     kept = comparison.read_kept()
-    ours = comparison.run_topics(sys.executable, "redun_lite", [topic])
+    done = commands.python(
+        ("-m", "comparison", topic), tmp_path, comparison.environment("redun_lite")
+    )
+    assert done.returncode == 0, done.stderr
+    ours = comparison.Found(**json.loads(done.stdout))
     assert ours.cases
     assert comparison.problems(ours, kept.redun, kept.redun_lite) == []
     page = comparison.PAGE.read_text(encoding="utf-8").splitlines()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import os
 import re
 from pathlib import Path
 
@@ -37,10 +38,11 @@ def run_page(page, folder):
     place = folder / Path(page).stem
     place.mkdir()
     (place / "redun_lite").symlink_to(ROOT / "redun_lite")
-    isolated = [] if page in WITH_JINJA2 else ["-S"]
     commands.start()
-    program = ROOT / "tests" / "pages.py"
-    return python(*isolated, program, DOCS / page, place, commands.socket, check=False)
+    words = (ROOT / "tests" / "pages.py", DOCS / page, place, commands.socket)
+    if page in WITH_JINJA2:
+        return python(*words, check=False)
+    return commands.python(words, place, {**os.environ, "PYTHONPATH": str(ROOT)})
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page not in NOT_RUN])
@@ -174,11 +176,12 @@ def test_a_block_that_shows_something_else_is_noticed(tmp_path):
     page.write_text("```sh\necho one 12 ms\n```\n\n```text\none 3 ms\n```\n")
     folder = tmp_path / "folder"
     folder.mkdir()
-    command = ("-S", ROOT / "tests" / "pages.py", page, folder, commands.socket)
-    assert python(*command, check=False).returncode == 0
+    command = (ROOT / "tests" / "pages.py", page, folder, commands.socket)
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert commands.python(command, folder, environ).returncode == 0
     page.write_text("```sh\necho one\n```\n\n```text\ntwo\n```\n")
     (tmp_path / "folder.terminal").rename(tmp_path / "before")
-    done = python(*command, check=False)
+    done = commands.python(command, folder, environ)
     assert done.returncode == 1
     assert "page.md:5: shows something else" in done.stderr
 
