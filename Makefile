@@ -21,6 +21,8 @@ INSTALL = -m pip install -qq --disable-pip-version-check
 
 # The package is never installed: every tool, test and subprocess of a test finds it here.
 export PYTHONPATH := $(CURDIR)
+# Else each process of the tests would compile them, and pytest rewrite their assertions, each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .NOTPARALLEL:
 .PHONY: test format lint types layers oldest unit services fix matrix bench clean
