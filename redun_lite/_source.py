@@ -160,7 +160,7 @@ def _text_of_file(path: str, module: dict[str, Any]) -> str:
     return "".join(linecache.getlines(path, module))
 
 
-@lru_cache(maxsize=1)  # What is looked for at one time is mostly in one file.
+@lru_cache(maxsize=4)  # A class may have functions that are made elsewhere.
 def _parsed(text: str) -> Any:
     import ast
 
