@@ -15,6 +15,7 @@ import hashlib
 import os
 import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,7 @@ def kill_at_bytes(lab, child, n):
                 return os.waitpid(child, 0)[1]
         except FileNotFoundError:
             pass
+        time.sleep(0.0001)  # Leave the processor to the child.
 
 
 def crash(lab, kind, n, executor, flush_interval):
