@@ -76,49 +76,49 @@ def test_processes_that_make_the_database_together_make_one(tmp_path):
 
 
 def test_processes_that_do_the_same_work_record_it_once_and_lose_nothing(lab):
-    expected = [sum((n + i) ** 2 for i in range(20)) for n in range(20)]
+    expected = [sum((n + i) ** 2 for i in range(20)) for n in range(10)]
 
     def work(number):
-        assert lab.run([nested(n) for n in range(20)]) == expected
+        assert lab.run([nested(n) for n in range(10)]) == expected
 
     assert together(work) == [0] * PROCESSES
     assert lab.statuses() == ["DONE"] * PROCESSES
     for execution in range(1, PROCESSES + 1):
         jobs = lab.jobs(execution)
         assert {name: len(statuses) for name, statuses in jobs.items()} == {
-            "nested": 20,
-            "square": 400,
-            "total": 20,
+            "nested": 10,
+            "square": 200,
+            "total": 10,
         }
         assert {status for found in jobs.values() for status in found} <= {"DONE", "CACHED"}
     # Equal calls that came out equally are one, however many processes had made them.
-    assert lab.query("SELECT count(*) FROM call") == [20 + 39 + 20]
+    assert lab.query("SELECT count(*) FROM call") == [10 + 29 + 10]
     lab.audit()
-    lab.run([nested(n) for n in range(20)])
+    lab.run([nested(n) for n in range(10)])
     assert {status for found in lab.jobs().values() for status in found} == {"CACHED"}
 
 
 def test_processes_that_do_work_of_their_own_lose_nothing(lab):
     def work(number):
         with lab.scheduler() as scheduler:
-            for n in range(10):
+            for n in range(5):
                 exprs = [own(number, 100 * n + i) for i in range(10)]
                 found = scheduler.run(exprs)
                 assert [part["n"][1] for part in found] == [part["n"][0] ** 2 for part in found]
 
     assert together(work) == [0] * PROCESSES
-    assert lab.statuses() == ["DONE"] * PROCESSES * 10
-    for execution in range(1, PROCESSES * 10 + 1):
+    assert lab.statuses() == ["DONE"] * PROCESSES * 5
+    for execution in range(1, PROCESSES * 5 + 1):
         assert len(lab.jobs(execution)["own"]) == 10
     lab.audit()
-    assert lab.query("SELECT count(DISTINCT uuid) FROM execution") == [PROCESSES * 10]
+    assert lab.query("SELECT count(DISTINCT uuid) FROM execution") == [PROCESSES * 5]
     (jobs,) = lab.query("SELECT count(*) FROM job")
-    assert jobs == PROCESSES * 10 * 20
+    assert jobs == PROCESSES * 5 * 20
     recorded = lab.query(
         "SELECT count(*) FROM call JOIN task ON task.id = task_id "
         "WHERE fullname = 'test_concurrency.own'"
     )
-    assert recorded == [PROCESSES * 100]
+    assert recorded == [PROCESSES * 50]
 
 
 def test_a_process_finds_what_another_one_has_recorded_meanwhile(lab):
@@ -135,7 +135,7 @@ def test_a_process_finds_what_another_one_has_recorded_meanwhile(lab):
 
 def test_processes_may_read_while_others_write(lab):
     def work(number):
-        for n in range(10):
+        for n in range(5):
             if number % 2:
                 lab.run([nested(n)])
             else:
