@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import faulthandler
 import multiprocessing
 import os
 import re
 import signal
-import sys
 import threading
 
 import pytest
 from support import Lab, note, notes, python
+from worker_tasks import Silent, TwoArguments, die, ident, imports, locks, process_id, raises
 
 from redun_lite import Promise, _workers, catch, scheduler_task, task
 from redun_lite._errors import ExecutorError, ResultError, UnknownTask, WorkerDied
@@ -39,24 +38,6 @@ def make_lab(folder, start_method="fork", max_workers=2):
 @pytest.fixture
 def lab(tmp_path):
     return make_lab(tmp_path)
-
-
-@task(version="1", executor="workers")
-def ident(x):
-    return x
-
-
-@task(version="1", executor="workers")
-def process_id(n):
-    return os.getpid()
-
-
-@task(version="1", executor="workers")
-def die(how):
-    if how == "exit":
-        os._exit(3)
-    faulthandler.disable()  # It would show where SIGSEGV came from, at length.
-    os.kill(os.getpid(), getattr(signal, how))
 
 
 @scheduler_task
@@ -473,11 +454,6 @@ def test_a_result_that_cannot_be_pickled_names_the_path_to_what_cannot(tmp_path,
 
 
 @task(version="1", executor="workers")
-def locks():
-    return [{"lock": threading.Lock()}]
-
-
-@task(version="1", executor="workers")
 def unloadable():
     return Unloadable()
 
@@ -496,34 +472,6 @@ def test_a_result_that_cannot_be_loaded_names_the_task(lab):
         lab.run(unloadable())
 
 
-class TwoArguments(Exception):
-    """Comes out of an ordinary pickle as a TypeError."""
-
-    def __init__(self, a, b):
-        super().__init__(f"{a} and {b}")
-
-
-class Silent(Exception):
-    def __str__(self):
-        raise RuntimeError("I have no words")
-
-
-@task(version="1", executor="workers")
-def raises(kind):
-    def helper():
-        if kind == "key":
-            raise KeyError("deep")
-        if kind == "two":
-            raise TwoArguments(1, 2)
-        if kind == "silent":
-            raise Silent
-        if kind == "lock":
-            raise ValueError(threading.Lock())
-        sys.exit("enough")
-
-    helper()
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_an_error_comes_back_as_it_was_with_the_traceback_of_the_task(tmp_path, method):
     lab = make_lab(tmp_path, method)
@@ -532,7 +480,7 @@ def test_an_error_comes_back_as_it_was_with_the_traceback_of_the_task(tmp_path, 
     shown = str(caught.value.__cause__)
     assert "in helper\n" in shown
     assert 'raise KeyError("deep")' in shown
-    assert "_workers.py" not in shown.replace("test_workers.py", "")
+    assert "_workers.py" not in shown
 
 
 def test_an_error_without_the_part_that_cannot_be_pickled_is_one_of_its_class(lab):
@@ -676,8 +624,3 @@ def test_workers_find_what_the_parent_can_import(tmp_path, monkeypatch):
     (tmp_path / "only_here.py").write_text("ANSWER = 42\n")
     monkeypatch.syspath_prepend(tmp_path)
     assert make_lab(tmp_path, "spawn").run(imports("only_here")) == 42
-
-
-@task(version="1", executor="workers")
-def imports(name):
-    return __import__(name).ANSWER
