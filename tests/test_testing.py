@@ -157,7 +157,7 @@ def test_the_inline_executor_runs_async_tasks_and_scripts(scheduler):
 
 
 def run_pytest(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     environment.pop("PYTEST_XDIST_WORKER", None)
     return subprocess.run(
         [

@@ -42,7 +42,7 @@ def lab_in(folder, **options):
     backend = {
         "db_uri": f"sqlite:///{lab.path}",
         "value_store_path": str(folder / "store"),
-        "value_store_min_size": "100",
+        "value_store_min_size": "200",  # More than what says that a job has not ended yet.
         **options,
     }
     lab.config = type(lab.config)({"backend": backend})
@@ -90,7 +90,7 @@ def test_values_over_the_size_are_in_files_and_others_in_the_database(lab):
 @pytest.mark.parametrize(("more", "is_stored"), [(0, False), (1, True)])
 def test_a_value_of_just_the_size_stays_in_the_database(lab, more, is_stored):
     overhead = len(pickle.dumps("x" * 80, 5)) - 80
-    lab.run(make("x" * (100 - overhead + more)))
+    lab.run(make("x" * (200 - overhead + more)))
     assert bool(lab.query("SELECT count(*) FROM stored_value")[0]) == is_stored
 
 
