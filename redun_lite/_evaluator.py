@@ -33,10 +33,10 @@ from ._job import (
     TaskEvaluation,
 )
 from ._promise import Promise
-from ._record import is_engine_file
 from ._task import TaskCode, get_task_registry
 from ._value import fill_in
 
+_CALLBACKS = Promise.then.__code__.co_filename  # The file that calls callbacks.
 _MAX_SHOWN_EXPR = 200  # Characters of an expression in the note on an error.
 
 
@@ -186,8 +186,8 @@ class Evaluator:
             self._settle_as(node, promise._value)
             return
         frames = error.__traceback__
-        if frames is not None and is_engine_file(frames.tb_frame.f_code.co_filename):
-            # The task's own, raised in a callback.
+        if frames is not None and frames.tb_frame.f_code.co_filename == _CALLBACKS:
+            # The task's own, raised in a callback; a job's error is only passed on.
             _at_place(without_our_frame(error), node)
         node.reject(error)
 

@@ -23,6 +23,7 @@ from redun_lite import (
     cond,
     get_task_registry,
     scheduler_task,
+    script,
     task,
 )
 from redun_lite._errors import (
@@ -31,6 +32,7 @@ from redun_lite._errors import (
     ExecutorError,
     HashError,
     RedunLiteError,
+    ScriptError,
     TaskError,
     UnknownTask,
 )
@@ -921,6 +923,20 @@ def test_an_error_in_an_expression_says_which_it_was_and_in_which_task(expr, not
         run(expr)
     assert caught.value.__notes__ == [note]
     assert format_traceback(caught.value).endswith(note + "\n")
+
+
+def test_an_error_of_a_job_that_a_catch_passes_on_has_no_note(lab):
+    @task
+    def never(error):
+        return error
+
+    @task
+    def guarded():
+        return catch(script("exit 3"), KeyError, never)
+
+    with pytest.raises(ScriptError) as caught:
+        lab.run(guarded())
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_an_error_in_an_expression_is_stored_with_its_note(lab):
