@@ -472,7 +472,9 @@ def test_of_an_equal_job_it_is_told_which_one_ran(lab, why):
         return [double(1), double(1)]
 
     lab.run(both())
-    found = why("double")
+    with open_history(str(lab.path)) as history:
+        latest = history.job_id(next(jobs_of_task(history, "test_why.double", 1)))
+    found = why(latest)
     assert found.reason == reasons.SHARED
     assert found.earlier_job.number < found.job.number
     assert "an equal job of this execution was" in why.text
@@ -514,6 +516,24 @@ def test_a_job_is_named_by_its_id_its_task_or_the_latest_execution(lab):
         assert latest.execution_id == 2
         assert find_job(history, history.job_id(latest)) == latest
         assert find_job(history, "-", "double") == latest
+
+
+def test_of_the_jobs_of_a_task_the_one_that_ran_is_meant(lab):
+    lab.run([double(1), double(2), double(3)])
+    lab.run([double(1), double(4), double(2)])
+    with open_history(str(lab.path)) as history:
+        assert find_job(history, "double").status == "DONE"
+        assert find_job(history, "-", "double").execution_id == 2
+        assert find_job(history, "-", "double").status == "DONE"
+
+
+def test_of_jobs_that_were_all_replayed_the_latest_is_meant(lab):
+    lab.run([double(1), double(2)])
+    lab.run([double(1), double(2)])
+    with open_history(str(lab.path)) as history:
+        found = find_job(history, "double")
+        assert found == next(jobs_of_task(history, "test_why.double", 1))
+        assert (found.execution_id, found.status) == (2, "CACHED")
 
 
 @pytest.mark.parametrize(

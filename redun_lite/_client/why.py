@@ -22,8 +22,9 @@ from .._display import (
     use_colour,
 )
 from .._errors import UsageError
-from .._format_value import format_value
+from .._format_value import format_stored, format_value
 from .._history import ExecutionRow, JobRow, TaskRow, wrong_kind
+from .._job import CACHED
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
 from .command import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .._history import History, ValueRow
 
 _WIDTH = 120  # Columns for values, where the output is no terminal.
+_MAX_LATEST = 1_000  # Jobs of a task among which one that ran is looked for.
 _MAX_DIFF = 60  # Lines of a diff of two sources.
 _MAX_FILES = 10
 _MAX_PARTS = 4  # Differences of one argument.
@@ -55,8 +57,9 @@ class WhyCommand(Command):
 
     description = (
         "Say why a job ran instead of being replayed, or whose result it was given.\n\n"
-        "JOB is a job's id (5c1f9a3e-12), the name of a task, for its latest job, or `-` and the\n"
-        "name of a task, for its latest job in the latest execution."
+        "JOB is a job's id (5c1f9a3e-12), or the name of a task: for its latest job that ran in\n"
+        "the last execution that called it, or for its latest one, if all were replayed. `-` and\n"
+        "the name of a task are about the latest execution."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -97,18 +100,34 @@ def find_job(history: History, text: str, task_name: str | None = None) -> JobRo
         if task_name is None:
             raise UsageError("why -: name a task of the latest execution behind it")
         task = _find_task(history, task_name)
-        for job in jobs_of_task(history, task.fullname, 1):
-            if isinstance(execution, ExecutionRow) and job.execution_id == execution.id:
-                return job
+        job = _latest_job(history, task.fullname)
+        if job and isinstance(execution, ExecutionRow) and job.execution_id == execution.id:
+            return job
         raise UsageError(f"the latest execution has no job of {task.fullname}")
     found = history.find(text)
     if isinstance(found, JobRow):
         return found
     if isinstance(found, TaskRow):
-        for job in jobs_of_task(history, found.fullname, 1):
-            return job
-        raise UsageError(f"there is no job of {found.fullname}")
+        job = _latest_job(history, found.fullname)
+        if job is None:
+            raise UsageError(f"there is no job of {found.fullname}")
+        return job
     raise wrong_kind(text, found, "a job", f"; `log --job {text}` lists its jobs")
+
+
+def _latest_job(history: History, fullname: str) -> JobRow | None:
+    """Return the latest job of a task, or one that ran, if its execution has one.
+
+    Of a hundred jobs, of which one ran, that one is what somebody wonders about.
+    """
+    latest: JobRow | None = None
+    for job in jobs_of_task(history, fullname, _MAX_LATEST):
+        latest = latest or job
+        if job.execution_id != latest.execution_id:
+            break
+        if job.status != CACHED:
+            return job
+    return latest
 
 
 def _find_task(history: History, name: str) -> TaskRow:
