@@ -4,6 +4,8 @@ Jobs are matched from the top down: those of one task below two matched jobs are
 equal calls first, then those of the same key, then by the arguments that they have in common, then
 in order.  Where two jobs have the very same call node, all below them is the same, whatever became
 of it, and is not looked at: two executions that differ in one place are compared in that place.
+Nor is anything below a job that one of them did not come to call; and what is missing below one
+that failed follows from that, and is no change.
 
 Of each execution at most `MAX_JOBS` are looked at, and the values of at most `MAX_DETAILS` pairs.
 """
@@ -16,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._compare import Difference, differences, externals_in
 from ._errors import UsageError
 from ._history import MAX_LINE_SIZE, ExecutionRow, JobRow, nothing_recorded
-from ._job import DONE, FAILED
-from ._safe_load import load_safely
+from ._job import CACHED, DONE, FAILED
+from ._record import ErrorValue
+from ._safe_load import Composite, load_safely
 from ._schema import job_ids
 from ._why import CodeChange, compare_code
 
@@ -120,7 +123,8 @@ class Changes(NamedTuple):
     edited
         Tasks whose code is another one.
     added, gone
-        Full names of the tasks that only one of them has called.
+        Full names of the tasks that only one of them has called, though the other might have: not
+        those below a call that it replayed as a whole, or did not come to.
     equal
         How many jobs are the same call as their counterpart, or below such a one.
     pairs
@@ -237,16 +241,15 @@ def details_of(history: History, pairs: Iterable[JobPair]) -> list[Details]:
     calls = [job.call_id for pair in pairs for job in (pair.before, pair.after) if job.call_id]
     arguments = history.arguments(calls, MAX_LINE_SIZE)
     results = history.results(calls, MAX_LINE_SIZE)
-    return [
-        Details(
-            _argument_changes(
-                arguments.get(pair.before.call_id or 0, []),
-                arguments.get(pair.after.call_id or 0, []),
-            ),
-            _change(results.get(pair.before.call_id or 0), results.get(pair.after.call_id or 0)),
-        )
-        for pair in pairs
-    ]
+    details = []
+    for before, after, _ in pairs:
+        if before.call_id is None or after.call_id is None:
+            details.append(Details({}, None))
+            continue
+        changed = _argument_changes(arguments[before.call_id], arguments[after.call_id])
+        result = _change(results[before.call_id], results[after.call_id])
+        details.append(Details(changed, result))
+    return details
 
 
 def _argument_changes(
@@ -268,7 +271,19 @@ def _change(before: ValueRow | None, after: ValueRow | None) -> ValueChange | No
     one, other = _loaded(before), _loaded(after)
     if one is None or other is None:
         return ValueChange(before, after, [])
+    if _is_error(before) or _is_error(after):  # An error is one thing, whatever it consists of.
+        return None if _told(one[0]) == _told(other[0]) else ValueChange(before, after, [])
     return ValueChange(before, after, differences(one[0], other[0]))
+
+
+def _is_error(value: ValueRow) -> bool:
+    return value.type_name == ErrorValue.type_name
+
+
+def _told(error: Any) -> tuple[str, str] | None:
+    """Return what an error says, wherever it was raised."""
+    is_error = isinstance(error, Composite)
+    return (error.text("error_type"), error.text("message")) if is_error else None
 
 
 def _loaded(value: ValueRow | None) -> tuple[Any] | None:
@@ -278,6 +293,11 @@ def _loaded(value: ValueRow | None) -> tuple[Any] | None:
         return (load_safely(value.data),)
     except Exception:  # It may be broken in any way.
         return None
+
+
+def _is_whole(job: JobRow | None) -> bool:
+    """Say whether a job has called all that it calls: one that failed may lack any of it."""
+    return job is None or job.status in (DONE, CACHED)
 
 
 class _Tree:
@@ -299,7 +319,8 @@ class _Tree:
                 self.below[parent].append(job)
                 self.tasks[job.task_name] = job.task_id
                 left -= 1
-                if job.status in (DONE, FAILED) and job.ended is not None:
+                has_run = job.status in (DONE, FAILED) and job.call_id is not None
+                if has_run and job.ended is not None:
                     self.seconds[job.task_name].append((job.ended - job.started) / 1_000_000)
         self.jobs = MAX_JOBS - left
         self.is_cut = left == 0
@@ -331,8 +352,8 @@ class _Comparison:
         return Changes(
             *self._executions,
             edited=[compare_code(task(one), task(other)) for one, other in edited],
-            added=sorted(set(theirs) - set(ours)),
-            gone=sorted(set(ours) - set(theirs)),
+            added=sorted({job.task_name for job in self._new} - set(ours)),
+            gone=sorted({job.task_name for job in self._gone} - set(theirs)),
             equal=self._equal,
             pairs=pairs,
             new_jobs=self._new,
@@ -347,24 +368,37 @@ class _Comparison:
 
     def _match(self) -> None:
         """Put the jobs of two executions side by side, from the top down."""
-        waiting: list[tuple[int | None, int | None]] = [(None, None)]
+        waiting: list[tuple[JobRow | None, JobRow | None]] = [(None, None)]
         while waiting:
             one, other = waiting.pop()
-            ours, theirs = self._before.below.get(one, []), self._after.below.get(other, [])
+            ours = self._before.below.get(one and one.id, [])
+            theirs = self._after.below.get(other and other.id, [])
             by_task: dict[str, tuple[list[JobRow], list[JobRow]]] = {}
             for index, jobs in enumerate((ours, theirs)):
                 for job in jobs:
                     by_task.setdefault(job.task_name, ([], []))[index].append(job)
             matched = []
             for before, after in by_task.values():
-                matched += self._match_siblings(before, after)
+                pairs, gone, new = self._match_siblings(before, after)
+                matched += pairs
+                for job in gone if _is_whole(other) else ():
+                    self._gone += self._all_below(self._before, job)
+                for job in new if _is_whole(one) else ():
+                    self._new += self._all_below(self._after, job)
             self._pairs += matched
-            waiting += [(before.id, after.id) for before, after in reversed(matched)]
+            waiting += [
+                (before, after)
+                for before, after in reversed(matched)
+                if before.call_id is not None and after.call_id is not None
+            ]
 
     def _match_siblings(
         self, before: list[JobRow], after: list[JobRow]
-    ) -> list[tuple[JobRow, JobRow]]:
-        """Match jobs of one task; return the pairs that are not the same call."""
+    ) -> tuple[list[tuple[JobRow, JobRow]], list[JobRow], list[JobRow]]:
+        """Match jobs of one task.
+
+        Returns the pairs that are not the same call, and those without counterpart of either side.
+        """
         before, after = self._match_equal(before, after)
         calls = [job.call_id for job in [*before, *after] if job.call_id is not None]
         for call_id, key, result_id in self._history.database.rows_in(CALLS, calls):
@@ -385,11 +419,8 @@ class _Comparison:
         if len(before) != len(after) and len(before) + len(after) <= _MAX_ALIKE:
             before, after = self._most_alike(before, after)
         pairs += zip(before, after)
-        for job in before[len(after) :]:
-            self._gone += self._all_below(self._before, job)
-        for job in after[len(before) :]:
-            self._new += self._all_below(self._after, job)
-        return sorted(pairs, key=lambda pair: pair[1].id)
+        pairs.sort(key=lambda pair: pair[1].id)
+        return pairs, before[len(after) :], after[len(before) :]
 
     def _match_equal(
         self, before: list[JobRow], after: list[JobRow]
@@ -480,7 +511,8 @@ class _Comparison:
         described = []
         for before, after in self._pairs:
             kinds = []
-            if before.task_id != after.task_id:
+            are_called = before.call_id is not None and after.call_id is not None
+            if before.task_id != after.task_id and are_called:
                 kinds.append(CODE)
             ours = arguments.get(before.call_id or 0, {})
             theirs = arguments.get(after.call_id or 0, {})
@@ -495,10 +527,7 @@ class _Comparison:
                     kinds.append(RESULT)
             if before.status != after.status:
                 self._statuses[before.status, after.status] += 1
-                if FAILED in (before.status, after.status) or not {before.status, after.status} <= {
-                    "DONE",
-                    "CACHED",
-                }:
+                if not {before.status, after.status} <= {DONE, CACHED}:
                     kinds.append(STATUS)
             if not kinds:
                 kinds.append(BELOW)
@@ -506,11 +535,16 @@ class _Comparison:
         return described
 
     def _files(self, pairs: list[JobPair]) -> list[FileChange]:
-        """Return the files in what differs of the pairs that changed, came or went."""
+        """Return the files in what differs of the pairs that changed.
+
+        A job that failed has returned none, which says nothing of the files that it did return.
+        """
         sides: tuple[dict[tuple[str, str], str], dict[tuple[str, str], str]] = ({}, {})
         for details in details_of(self._history, pairs[:MAX_DETAILS]):
             for change in [*details.arguments.values(), details.result]:
-                for side, value in zip(sides, change[:2] if change else ()):
+                if change is None or any(value and _is_error(value) for value in change[:2]):
+                    continue
+                for side, value in zip(sides, change[:2]):
                     loaded = _loaded(value)
                     for file in externals_in(loaded[0]) if loaded else ():
                         place = file.text("path") or file.text("pattern")

@@ -42,6 +42,11 @@ def boom(x):
 
 
 @task(version="1")
+def late(number, file):
+    return [number, file]
+
+
+@task(version="1")
 def fan(numbers, b=1):
     return total([add(n, b) for n in numbers])
 
@@ -165,7 +170,49 @@ def test_files_that_changed_are_listed(lab, changes, tmp_path):
     assert f"argument file  {path}  {file.before[:8]} → {file.after[:8]}" in changes.text
 
 
-def test_files_that_only_one_execution_has_are_new_or_gone(lab, changes, tmp_path):
+def test_what_an_execution_did_not_come_to_is_no_change(lab, changes, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("abc")
+    for x in (1, 5):
+        try:
+            lab.run([late(boom(x), File(str(path))), fan([boom(x)])])
+        except ValueError:
+            continue
+    found = changes()
+    assert (found.files, found.gone, found.gone_jobs) == ([], [], [])
+    assert "test_changes.late  " in changes.text
+    assert "DONE → FAILED, not called\n" in changes.text
+    assert "none" not in changes.text
+    assert "boom: ValueError: cannot take 5" in changes.text.splitlines()[2]
+
+
+def test_tasks_below_a_call_that_was_replayed_as_a_whole_are_still_called(lab, changes):
+    for _ in range(2):
+        lab.run(subrun(fan([1, 2]), executor="default"))
+    found = changes()
+    assert (found.added, found.gone) == ([], [])
+
+
+def test_an_error_is_compared_as_a_whole(lab, changes):
+    for x in (3, 4):
+        with pytest.raises(ValueError, match="cannot take"):
+            lab.run(boom(x))
+    changes()
+    assert "result  ValueError: cannot take 3 → ValueError: cannot take 4" in changes.text
+    assert "traceback" not in changes.text
+
+
+def test_counts_that_are_too_long_for_a_line_break_at_commas(lab, changes):
+    lab.run(fan([1, 2, 3]))
+    lab.run(fan([1, 2, 3]))
+    changes()
+    with open_history(str(lab.path)) as history:
+        found = compare_executions(history, *history.executions(2)[::-1])
+        lines = list(DiffText(history, PLAIN, 36).lines(found))
+    assert lines[3:5] == ["Jobs  5 equal, 0 changed,", "      5 DONE → CACHED"]
+
+
+def test_files_that_only_one_execution_has_are_new_or_unused(lab, changes, tmp_path):
     for name in "ab":
         (tmp_path / name).write_text(name)
         lab.run(read(File(str(tmp_path / name))))

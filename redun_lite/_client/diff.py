@@ -39,6 +39,9 @@ from .._display import (
 )
 from .._errors import UsageError
 from .._format_value import format_value
+from .._history import MAX_LINE_SIZE
+from .._job import FAILED
+from .._uses import origin_of_failure
 from .._why import is_same_place
 from .command import (
     OK,
@@ -48,7 +51,7 @@ from .command import (
     page,
     recorded,
 )
-from .describe import stored_text
+from .describe import error_text, stored_text
 from .log_json import times_json, typed
 from .why import change_json, code_json, job_json, listed, paint_diff
 
@@ -132,6 +135,17 @@ class DiffText:
             head = f"{title}  {status}  {format_time(execution.started)}  {_took(execution):>8}  "
             room = self._width - 50
             yield head + clip(format_command(execution.argv), max(room, 20))
+        yield from self._failure(after)
+
+    def _failure(self, execution: ExecutionRow) -> Iterator[str]:
+        """Yield the line on the error of the later execution: all else may follow from it."""
+        origin = origin_of_failure(self._history, execution) if execution.status == FAILED else None
+        if origin is None or origin.call_id is None:
+            return
+        result = self._history.results([origin.call_id], MAX_LINE_SIZE)[origin.call_id]
+        job = f"{self._history.job_id(origin)} {one_line(origin.task_name)}"
+        told = clip_middle(f"{job}: {error_text(result)}", self._width - 8)
+        yield f"        {self._palette.paint(told, FAILED)}"
 
     def _tasks(self, changes: Changes) -> Iterator[str]:
         for change in changes.edited:
@@ -141,10 +155,13 @@ class DiffText:
                 yield from paint_diff(
                     source_diff(change.before.source, change.after.source), self._palette
                 )
-        for word, names in (("Only after", changes.added), ("Only before", changes.gone)):
+        for heading, names in (
+            ("New tasks", changes.added),
+            ("Tasks that are not called any more", changes.gone),
+        ):
             if names:
                 yield ""
-                yield self._heading(f"{word}  {'task' if len(names) == 1 else 'tasks'}")
+                yield self._heading(heading)
                 yield from (f"  {one_line(name)}" for name in names[:_MAX_NAMES])
                 if len(names) > _MAX_NAMES:
                     yield f"  … {len(names) - _MAX_NAMES} more"
@@ -156,7 +173,9 @@ class DiffText:
         yield self._heading("Files")
         for file in changes.files[:_MAX_FILES]:
             if file.before is None or file.after is None:
-                word, digest = ("new", file.after) if file.before is None else ("gone", file.before)
+                word, digest = (
+                    ("new", file.after) if file.before is None else ("unused", file.before)
+                )
                 state = f"{word:<7}  {one_line((digest or '')[:8])}"
             else:
                 state = f"changed  {one_line(file.before[:8])} → {one_line(file.after[:8])}"
@@ -166,7 +185,9 @@ class DiffText:
 
     def _jobs(self, changes: Changes) -> Iterator[str]:
         yield ""
-        yield self._heading("Jobs") + f"  {self._counts(changes)}"
+        first, *more = _wrapped(self._counts(changes), self._width - 6)
+        yield self._heading("Jobs") + f"  {first}"
+        yield from (f"      {line}" for line in more)
         if changes.is_cut:
             yield f"  of each execution, the first {format_count(MAX_JOBS)} jobs are compared"
         groups: dict[tuple[str, tuple[str, ...]], list[JobPair]] = {}
@@ -181,7 +202,7 @@ class DiffText:
         yield from self._unmatched("new", changes.new_jobs)
         yield from self._unmatched("gone", changes.gone_jobs)
 
-    def _counts(self, changes: Changes) -> str:
+    def _counts(self, changes: Changes) -> list[str]:
         words = [
             f"{format_count(count)} {word}"
             for count, word in (
@@ -194,7 +215,7 @@ class DiffText:
         ]
         for (before, after), count in sorted(changes.statuses.items()):
             words.append(f"{format_count(count)} {before} → {after}")
-        return ", ".join(words)
+        return words
 
     def _group(self, group: list[JobPair], details: Details) -> Iterator[str]:
         """Yield the lines on jobs of one task in which the same things are others."""
@@ -206,6 +227,8 @@ class DiffText:
         if STATUS in first.kinds:
             after = self._palette.paint(first.after.status, first.after.status)
             statuses = f"  {first.before.status} → {after}"
+            if first.after.call_id is None and first.after.status == FAILED:
+                statuses += ", not called"
         yield f"  {self._palette.paint(f'{name}{times}', 'title')}  {ids}{statuses}"
         told = [_KINDS[kind] for kind in first.kinds if kind in _KINDS]
         if told:
@@ -247,12 +270,12 @@ class DiffText:
         if len(line) <= self._width:
             return line
         half = max((self._width - len(label) - 16) // 2, 12)
-        return line.replace(
-            f"{before} → {after}", f"{clip_middle(before, half)} → {clip_middle(after, half)}"
-        )
+        return f"    {label}  {_cut(before, half)} → {_cut(after, half)}"
 
     def _stored(self, value: ValueRow | None) -> str:
-        return "none" if value is None else stored_text(value, self._width // 2)
+        if value is None:
+            return "none"
+        return error_text(value) or stored_text(value, self._width // 2)
 
     def _unmatched(self, word: str, jobs: list[JobRow]) -> Iterator[str]:
         """Yield a line for the jobs of each task that have no counterpart."""
@@ -293,6 +316,23 @@ class DiffText:
 
 
 _KINDS = {CODE: "its code is another one"}
+
+
+def _cut(text: str, width: int) -> str:
+    """Return a value's text with both its ends, unless it has lost one of them already."""
+    return clip(text, width) if text.endswith("…") else clip_middle(text, width)
+
+
+def _wrapped(words: list[str], width: int) -> list[str]:
+    """Return words with commas between them, as lines that break only there."""
+    lines = [""]
+    for index, word in enumerate(words):
+        text = word + ("," if index < len(words) - 1 else "")
+        if lines[-1] and len(lines[-1]) + 1 + len(text) > width:
+            lines.append(text)
+        else:
+            lines[-1] += f" {text}" if lines[-1] else text
+    return lines
 
 
 def _took(execution: ExecutionRow) -> str:
