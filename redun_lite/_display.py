@@ -93,10 +93,11 @@ def clip_middle(text: str, width: int) -> str:
     >>> clip_middle("the script 'sort reads | uniq -c' ended with exit status 3", 40)
     "the script 'sort reads …th exit status 3"
     """
-    if not text.isascii() or len(text) <= width:
-        return clip(text, width)
+    if _columns(text) <= width:
+        return text
     end = 2 * width // 5
-    return f"{text[: width - end - 1]}…{text[len(text) - end :]}"
+    start = clip(text, width - end)[:-1]
+    return start + clip(text[::-1], end + 1)[::-1]
 
 
 def _columns(text: str) -> int:

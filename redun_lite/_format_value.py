@@ -8,6 +8,7 @@ taken apart by `_safe_load`, which runs nothing; both kinds look alike.
 
 from __future__ import annotations
 
+import re
 from dataclasses import is_dataclass
 from enum import Enum, Flag
 from itertools import chain, islice
@@ -32,6 +33,8 @@ VALUE_LENGTH = 60
 _MAX_DEPTH = 6  # Levels of nesting that are shown.
 _MAX_TEXT = 5_000  # Characters of a string that are looked at.
 _MAX_LINE = 500  # Characters of an error's line.
+_WHICH_SCRIPT = r"""^the script( of task \S+?)?( "(\\.|[^"\\])*"| '(\\.|[^'\\])*')?:? """
+_WHERE_IN_SCRIPT = r"^\S*/script: line \d+: "
 _MAX_BITS = 10_000  # Writing out longer integers takes time that grows with their square.
 _MAX_ELEMENTS = 30  # Lines that a value may take.
 _MAX_SORTED = 2_000  # Characters of the elements of a set.
@@ -66,6 +69,32 @@ def format_error(class_name: str, message: str) -> str:
     first = next((line for line in message.splitlines() if line.strip()), "")
     name = class_name.rpartition(".")[2]
     return clip(one_line(f"{name}: {first.strip()}" if first else name), _MAX_LINE)
+
+
+def format_script_error(class_name: str, message: str, stderr: bytes) -> str:
+    """Return the error of a script as one line: how it ended, and what it had to say last.
+
+    Which script that was is said by the call beside it; and what the shell traced is no complaint.
+
+    >>> stderr = b"+ samtols view\\n/tmp/script: line 1: samtols: command not found\\n+ sort\\n"
+    >>> message = "the script 'samtols view | sort' ended with exit status 127"
+    >>> format_script_error("ScriptError", message, stderr)
+    'ScriptError: ended with exit status 127: samtols: command not found'
+    """
+    how = re.sub(_WHICH_SCRIPT, "", message, count=1)
+    lines = stderr.decode("utf-8", "replace").splitlines()
+    last = next((x for x in reversed(lines) if x.strip() and not x.startswith("+")), "")
+    said = re.sub(_WHERE_IN_SCRIPT, "", last).strip()
+    return format_error(class_name, f"{how.splitlines()[0]}: {said}" if said and how else how)
+
+
+def format_stored_error(attributes: dict[str, Any]) -> str:
+    """Return a recorded error as one line, given its attributes as `load_safely` has them."""
+    kind, message = str(attributes.get("error_type", "")), str(attributes.get("message", ""))
+    stderr = attributes.get("stderr")
+    if isinstance(stderr, bytes):
+        return format_script_error(kind, message, stderr)
+    return format_error(kind, message)
 
 
 def format_stored(type_name: str, size: int, data: bytes | None, limit: int = VALUE_LENGTH) -> str:

@@ -19,6 +19,7 @@ from redun_lite._display import (
     SCRIPT_TASK,
     Palette,
     clip,
+    clip_middle,
     format_call,
     format_duration,
     format_job_line,
@@ -405,6 +406,13 @@ def test_text_keeps_line_breaks_and_loses_control_sequences():
         "a\tb\n\\x1b[31mc\\r\\x07\\u202e\\ud800"
     )
     assert one_line("a\n  b\x00") == "a b\\x00"
+
+
+def test_text_in_any_script_is_cut_in_its_middle():
+    text = "the script 'sort … | uniq' ended with exit status 3"
+    assert clip_middle(text, 30) == "the script 'sort …xit status 3"
+    assert clip_middle("日本語日本語日本語", 9) == "日本…語"
+    assert clip_middle("日本語", 6) == "日本語"
 
 
 def test_clipping_counts_columns_not_characters():

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from support import ROOT, Lab
 
-from redun_lite import File, get_task_registry, task
+from redun_lite import File, ScriptError, get_task_registry, script, task
 from redun_lite._cli import main
 from redun_lite._client.log import LogCommand
 
@@ -373,6 +373,22 @@ def test_a_failed_execution_begins_with_the_error_and_where_it_comes_from(log):
     assert "  ValueError: cannot take 41" in lines[error:]
     assert f"  `log {boom_id}` says more of this job" in lines
     assert "Error in" not in log("5c1f9a3e").out
+
+
+def test_a_script_that_failed_is_told_by_how_it_ended_and_what_it_said_last(
+    tmp_path, capsys, terminal, monkeypatch
+):
+    monkeypatch.setenv("NO_COLOR", "1")
+    lab = Lab(tmp_path)
+    with pytest.raises(ScriptError):
+        lab.run(script(f"echo {'x' * 90} > all.txt\necho no reads >&2\n(exit 3)"))
+    terminal()
+    assert main(["log", "--no-pager", "--repo", str(lab.path), "-"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "          ScriptError: ended with exit status 3: no reads"
+    (error,) = (line for line in lines if line.startswith("  ScriptError: the script"))
+    assert error.endswith("ended with exit status 3")  # It is whole, however long.
+    assert lines[lines.index("Standard error") :].index("") > 2
 
 
 def test_a_job_shows_what_its_arguments_were_made_from(log):

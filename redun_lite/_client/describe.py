@@ -32,7 +32,13 @@ from .._display import (
     one_line,
     printable,
 )
-from .._format_value import VALUE_LENGTH, format_error, format_stored, format_stored_block
+from .._format_value import (
+    VALUE_LENGTH,
+    format_error,
+    format_stored,
+    format_stored_block,
+    format_stored_error,
+)
 from .._history import (
     MAX_VALUE_SIZE,
     CallRow,
@@ -243,8 +249,12 @@ class Describer:
         lines = self._error(error)[2:]
         is_cut = len(lines) > _MAX_ERROR_LINES and not self._show_all
         lines = lines[:1] + lines[1 - _MAX_ERROR_LINES :] if is_cut else lines
-        # What a line of a traceback ends with says most: the line, the function.
-        yield from lines if self._width is None else [clip_middle(x, self._width) for x in lines]
+        for line in lines:
+            # What a frame ends with says most: the line, the function. Other lines are whole.
+            is_frame = self._width is not None and line.lstrip().startswith('File "')
+            yield clip_middle(line, self._width) if self._width and is_frame else line
+        if error.get("stderr"):
+            yield ""
         yield f"  `log {job_id}` says more of this job" + (", and of the error" if is_cut else "")
 
     def _part_of(self, execution: ExecutionRow) -> list[str]:
@@ -297,7 +307,7 @@ class Describer:
         for job in sorted(failed, key=lambda job: job.id, reverse=True):
             told = below.pop(job.id, set())
             result = results.get(job.call_id or 0)
-            text = "" if result is None else _error_text(result)
+            text = "" if result is None else error_text(result)
             if text and not (is_tree and text in told):
                 errors[job.id] = text
                 told.add(text)
@@ -353,7 +363,7 @@ class Describer:
             if job.status != FAILED:
                 break
             if job.call_id is not None:
-                text = _error_text(self._history.results([job.call_id])[job.call_id])
+                text = error_text(self._history.results([job.call_id])[job.call_id])
                 place = f"{one_line(job.task_name)} {self._history.job_id(job)}"
                 return ["", self._heading("Error"), f"  not called, since {place} failed: {text}"]
         return []
@@ -363,7 +373,7 @@ class Describer:
         attempts = self._history.attempts(job)
         lines = ["", self._heading("Attempts")] if attempts else []
         for number, started, ended, error in attempts:
-            outcome = "done" if error is None else self._fit(_error_text(error), 16)
+            outcome = "done" if error is None else self._fit(error_text(error), 16)
             lines.append(f"  {number:>2}  {_duration(started, ended):>8}  {outcome}")
         return lines
 
@@ -652,7 +662,7 @@ def _call_text(task_name: str, arguments: list[ArgumentRow] | None) -> str:
 
 
 def _result_text(value: ValueRow) -> str:
-    return _error_text(value) if value.type_name.endswith("ErrorValue") else stored_text(value)
+    return error_text(value) if value.type_name.endswith("ErrorValue") else stored_text(value)
 
 
 def _node_text(node: LineageNode, arguments: dict[int, list[ArgumentRow]]) -> str:
@@ -697,12 +707,12 @@ def _told(tags: list[tuple[str, Any]], room: int | None) -> str:
     return ""
 
 
-def _error_text(value: ValueRow) -> str:
+def error_text(value: ValueRow) -> str:
     """Return a stored error as one line; of what is none, nothing."""
     error = _attributes(value, ERROR_VALUE)
     if error is None:
         return "" if value.data else stored_text(value)
-    return format_error(str(error.get("error_type", "")), str(error.get("message", "")))
+    return format_stored_error(error)
 
 
 def error_of(value: ValueRow) -> dict[str, str] | None:

@@ -25,7 +25,7 @@ from .._display import (
     one_line,
 )
 from .._errors import UsageError
-from .._format_value import format_error, format_stored
+from .._format_value import format_stored, format_stored_error
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow, wrong_kind
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from .._lineage import (
@@ -607,8 +607,7 @@ def _error_of(value: ValueRow) -> str:
         return ""
     if not isinstance(error, Composite):
         return ""
-    attributes = error.attributes
-    return format_error(str(attributes.get("error_type", "")), str(attributes.get("message", "")))
+    return format_stored_error(error.attributes)
 
 
 def _by_task(boxes: list[_Jobs]) -> list[_Jobs]:

@@ -32,7 +32,8 @@ from .._display import (
     terminal_width,
     use_colour,
 )
-from .._format_value import format_error, format_value
+from .._errors import ScriptError
+from .._format_value import format_error, format_script_error, format_value
 from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
 from .._record import message_of
 from .._schema import job_number
@@ -300,7 +301,10 @@ def call_text(job: Job) -> str:
 
 def error_text(error: BaseException) -> str:
     """Return an error as one line."""
-    return format_error(type(error).__name__, message_of(error))
+    name = type(error).__name__
+    if isinstance(error, ScriptError):
+        return format_script_error(name, error.message, error.stderr)
+    return format_error(name, message_of(error))
 
 
 def summary(engine: Any, rate: float | None = None) -> str:
