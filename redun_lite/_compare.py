@@ -316,12 +316,17 @@ def externals_in(value: Any, most: int = 100) -> list[Composite]:
     return found
 
 
+def kind_and_place(value: Composite) -> tuple[str, str]:
+    """Return the class of a recorded file, and its path or pattern."""
+    return value.name[len(_FILE_MODULE) :], value.text("path") or value.text("pattern")
+
+
 def present_state(value: Composite) -> FileState:
     """Look at what a recorded file stands for, if it is on this machine."""
     from . import _file
 
-    kind = value.name[len(_FILE_MODULE) :]
-    place, recorded = value.text("path") or value.text("pattern"), value.text("hash")
+    kind, place = kind_and_place(value)
+    recorded = value.text("hash")
     cls = getattr(_file, kind, None)
     unknown = FileState(kind, place, recorded, UNKNOWN, None)
     if not (isinstance(cls, type) and issubclass(cls, (_file.File, _file.FileSet))):
@@ -336,6 +341,24 @@ def present_state(value: Composite) -> FileState:
         return FileState(kind, place, recorded, AS_RECORDED, present)
     state = GONE if _is_gone(cls, place) else CHANGED
     return FileState(kind, place, recorded, state, present)
+
+
+def stands_for_none(kind: str, place: str, recorded: str) -> bool:
+    """Say whether a recorded file was not there when it was recorded, which its hash tells.
+
+    >>> from redun_lite import File
+    >>> stands_for_none("File", "/none/such.txt", File("/none/such.txt").hash)
+    True
+    """
+    from . import _file
+
+    cls = getattr(_file, kind, None)
+    if not (isinstance(cls, type) and issubclass(cls, _file.File)):
+        return False
+    try:
+        return cls(place)._hash_of(b"") == recorded
+    except Exception:  # A path is what somebody has written.
+        return False
 
 
 def _is_gone(cls: Any, place: str) -> bool:

@@ -207,6 +207,8 @@ class Why(NamedTuple):
         Hashes of the files that the job itself has returned.
     steps
         The way to what made it another one, if that is not in the job itself.
+    failed
+        Of a job that failed since one below it did: that one.
     """
 
     job: JobRow
@@ -220,6 +222,7 @@ class Why(NamedTuple):
     files: list[FileState] = []
     written: frozenset[str] = frozenset()
     steps: list[Step] = []
+    failed: JobRow | None = None
 
 
 # Queries
@@ -260,6 +263,10 @@ ORDER BY id LIMIT ?
 """
 NEXT_JOB_OF_CALL = """
 SELECT id FROM job WHERE id BETWEEN ? AND ? AND call_id = ? ORDER BY id LIMIT 1
+"""
+FAILED_BELOW = """
+SELECT max(job.id) FROM call JOIN job ON job.call_id = call.id
+WHERE call.result_id = ? AND job.id > ? AND job.id <= ? AND job.status = 'FAILED'
 """
 EXECUTIONS_AT = """
 SELECT id FROM execution WHERE started <= ? AND (ended IS NULL OR ended >= ?)
@@ -405,7 +412,8 @@ class _Search:
             and (other.id == earlier.id or other.computed < self._job.started)
         ]
         if self._job.status == FAILED and call.single_id in {other.single_id for other in known}:
-            return self._why(REPLAYED, "what it led to failed", **found)
+            failed = self._first_row(FAILED_BELOW, call.result_id, self._job.id, self._last)
+            return self._why(REPLAYED, "what it led to failed", failed=failed, **found)
         if not known:
             error = self._loaded_value(earlier.result_id)
             kind = error.text("error_type") if isinstance(error, Composite) else ""

@@ -42,6 +42,11 @@ def boom(x):
 
 
 @task(version="1")
+def labelled(file):
+    return 1
+
+
+@task(version="1")
 def late(number, file):
     return [number, file]
 
@@ -168,6 +173,17 @@ def test_files_that_changed_are_listed(lab, changes, tmp_path):
     assert None not in (file.before, file.after)
     assert file.before != file.after
     assert f"argument file  {path}  {file.before[:8]} → {file.after[:8]}" in changes.text
+
+
+def test_a_file_that_is_not_there_any_more_is_told_to_be_missing(lab, changes, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("abc")
+    lab.run(labelled(File(str(path))))
+    path.unlink()
+    lab.run(labelled(File(str(path))))
+    (file,) = changes().files
+    assert f"  changed  {file.before[:8]} → missing " in changes.text
+    assert f"argument file  {path}  {file.before[:8]} → missing" in changes.text
 
 
 def test_what_an_execution_did_not_come_to_is_no_change(lab, changes, tmp_path):

@@ -15,6 +15,7 @@ from redun_lite import _why as reasons
 from redun_lite._cli import main as command_line
 from redun_lite._client.why import WhyJson, WhyText, find_job
 from redun_lite._compare import CHANGED, GONE, UNKNOWN
+from redun_lite._display import Palette
 from redun_lite._errors import UsageError
 from redun_lite._history import open_history
 from redun_lite._task import get_task_registry
@@ -208,6 +209,19 @@ def test_a_changed_file_is_told_with_its_state_on_disk(lab, why, tmp_path, monke
     path.unlink()
     assert why("read").change.arguments[0].files[0].state == GONE
     assert "at present there is none" in why.text
+
+
+def test_a_file_that_was_not_there_is_told_to_have_been_missing(lab, why, tmp_path):
+    path = tmp_path / "in.txt"
+    path.write_text("abc")
+    lab.run(read(File(str(path))))
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        lab.run(read(File(str(path))))
+    why("read")
+    before, now = why.text.splitlines()[4:6]
+    assert "not there" not in before
+    assert now.endswith(", which was not there")
 
 
 def test_a_result_that_was_changed_is_told_with_the_file(lab, why, tmp_path):
@@ -486,6 +500,36 @@ def test_a_job_that_was_replayed_while_one_below_ran_is_told_apart(lab, why):
     found = why("pipeline")
     assert found.reason == reasons.STEPWISE
     assert found.earlier_job.execution_id == 1
+
+
+def test_of_a_replayed_job_that_failed_the_one_below_is_named(lab, why):
+    @task(namespace="test_why", name="above", version="1")
+    def above():
+        return pair(boom(1))
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="cannot take 1"):
+            lab.run(above())
+    found = why("above")
+    assert found.reason == reasons.REPLAYED
+    assert found.failed is not None
+    assert found.failed.task_name == "test_why.boom"
+    name = why.id(found.failed)
+    first, *_, last = why.text.splitlines()
+    assert first.endswith("FAILED  was replayed, and failed since a job below it did")
+    assert f"  test_why.boom {name}: ValueError: cannot take 1" in why.text
+    assert last == f"`log {name}` shows that one"
+    assert why.json["failed"]["job"] == name
+
+
+def test_an_answer_that_is_too_long_for_its_line_is_put_below(lab):
+    lab.run(double(1))
+    lab.run(double(2))
+    with open_history(str(lab.path)) as history:
+        found = explain(history, find_job(history, "double"))
+        lines = list(WhyText(history, Palette(False), 50).lines(found))
+    assert lines[0].endswith("  DONE")
+    assert lines[1] == "  ran, since its argument x is another one"
 
 
 def test_a_job_of_a_subrun_is_explained(lab, why):

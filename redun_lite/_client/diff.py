@@ -23,7 +23,7 @@ from .._changes import (
     details_of,
     find_executions,
 )
-from .._compare import ABSENT, source_diff
+from .._compare import ABSENT, MOST, kind_and_place, source_diff, stands_for_none
 from .._display import (
     Palette,
     clip,
@@ -178,7 +178,8 @@ class DiffText:
                 )
                 state = f"{word:<7}  {one_line((digest or '')[:8])}"
             else:
-                state = f"changed  {one_line(file.before[:8])} → {one_line(file.after[:8])}"
+                states = [_state(file.kind, file.place, x) for x in (file.before, file.after)]
+                state = f"changed  {states[0]:<8} → {states[1]}"
             yield clip(f"  {state:<28}  {one_line(file.place)}", self._width)
         if len(changes.files) > _MAX_FILES:
             yield f"  … {format_count(len(changes.files) - _MAX_FILES)} more"
@@ -258,12 +259,12 @@ class DiffText:
 
     def _file(self, label: str, after: Composite, before: Composite) -> str:
         """Return the line on a file that is in another state: the end of its path tells most."""
-        hashes = [one_line(file.text("hash")[:8]) for file in (before, after)]
+        states = [_state(*kind_and_place(file), file.text("hash")) for file in (before, after)]
         place = one_line(after.text("path") or after.text("pattern"))
         room = max(self._width - len(label) - 30, 20)
         if len(place) > room:
             place = "…" + place[1 - room :]
-        return f"    {label}  {place}  {hashes[0]} → {hashes[1]}"
+        return f"    {label}  {place}  {states[0]} → {states[1]}"
 
     def _change(self, label: str, before: str, after: str) -> str:
         line = f"    {label}  {before} → {after}"
@@ -316,6 +317,11 @@ class DiffText:
 
 
 _KINDS = {CODE: "its code is another one"}
+
+
+def _state(kind: str, place: str, digest: str) -> str:
+    """Return what tells a state of a file from others: the start of its hash."""
+    return "missing" if stands_for_none(kind, place, digest) else one_line(digest[:8])
 
 
 def _cut(text: str, width: int) -> str:

@@ -7,13 +7,26 @@ what follows is what it rests on, and the last line is where to go on.
 from __future__ import annotations
 
 import sys
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from .. import _why
-from .._compare import ABSENT, AS_RECORDED, GONE, MOST, UNKNOWN, FileState, source_diff
+from .._compare import (
+    ABSENT,
+    AS_RECORDED,
+    GONE,
+    MOST,
+    UNKNOWN,
+    FileState,
+    is_external,
+    kind_and_place,
+    source_diff,
+    stands_for_none,
+)
 from .._display import (
     Palette,
     clip,
+    clip_middle,
     format_command,
     format_time,
     one_line,
@@ -23,7 +36,7 @@ from .._display import (
 )
 from .._errors import UsageError
 from .._format_value import format_stored, format_value
-from .._history import ExecutionRow, JobRow, TaskRow, wrong_kind
+from .._history import MAX_LINE_SIZE, ExecutionRow, JobRow, TaskRow, wrong_kind
 from .._job import CACHED
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
@@ -35,7 +48,7 @@ from .command import (
     page,
     recorded,
 )
-from .describe import stored_text
+from .describe import error_text, stored_text
 from .log_json import TEXT_LENGTH, typed, value_json
 
 if TYPE_CHECKING:
@@ -153,7 +166,14 @@ class WhyText:
         job = why.job
         title = self._palette.paint(f"{one_line(job.task_name)} {self._id(job)}", "title")
         status = self._palette.paint(job.status, job.status)
-        yield f"{title}  {status}  {self._answer(why)}"
+        head = f"{title}  {status}"
+        answer = self._answer(why)
+        used = len(one_line(job.task_name)) + len(self._id(job)) + len(job.status) + 5
+        if used + len(answer) <= self._width:
+            yield f"{head}  {answer}"
+        else:
+            yield head
+            yield from (f"  {line}" for line in wrap(answer, max(self._width - 2, 20)))
         earlier = self._earlier(why)
         if earlier:
             yield f"  {earlier}"
@@ -183,7 +203,7 @@ class WhyText:
         if why.reason == _why.FAILED_BEFORE:
             return f"{sentence}: {detail}"
         if why.reason == _why.REPLAYED and detail:
-            return f"failed, since {detail}; what it returned itself was replayed"
+            return "was replayed, and failed since a job below it did"
         if why.reason == _why.REPLAYED and why.earlier_job is None:
             return "was replayed: its result was recorded before"
         return sentence
@@ -215,8 +235,14 @@ class WhyText:
         return listed(parts) or "config_args names other arguments than before"
 
     def _earlier(self, why: Why) -> str:
-        """Return what the job is compared with, or where its result came from."""
+        """Return what the job is compared with, or where its result or error came from."""
         job = why.earlier_job
+        if why.failed is not None:
+            error = self._history.results([why.failed.call_id or 0], MAX_LINE_SIZE)
+            told = error_text(error[why.failed.call_id or 0])
+            return clip_middle(
+                f"{one_line(why.failed.task_name)} {self._id(why.failed)}: {told}", self._width - 2
+            )
         if job is None:
             if why.earlier is None:
                 return ""
@@ -275,7 +301,11 @@ class WhyText:
         return "none" if value is None else stored_text(value, self._width - 20)
 
     def _part(self, part: Any) -> str:
-        return "none" if part is ABSENT else format_value(part, self._width - 10)
+        if part is ABSENT:
+            return "none"
+        if is_external(part) and stands_for_none(*kind_and_place(part), part.text("hash")):
+            return f"{format_value(part, self._width - 33)}, which was not there"
+        return format_value(part, self._width - 10)
 
     def _file(self, state: FileState, written: frozenset[str] = frozenset()) -> str:
         place = f"{one_line(state.kind)} {one_line(state.place)}"
@@ -327,6 +357,9 @@ class WhyText:
             if last.job.id != why.job.id:
                 yield ""
                 yield f"`why {self._id(last.job)}` goes on from there"
+        elif why.failed is not None:
+            yield ""
+            yield f"`log {self._id(why.failed)}` shows that one"
         elif why.reason == _why.SHARED and why.earlier_job is not None:
             yield f"`why {self._id(why.earlier_job)}` says why that one ran"
 
@@ -373,12 +406,12 @@ _ANSWERS = {
     ),
     _why.NOT_CALLED: "was not called: its arguments or options did not come to values",
     _why.REPLAYED: "was replayed",
-    _why.STEPWISE: "was replayed: what it returned was taken, and the calls in that looked up anew",
+    _why.STEPWISE: "was replayed: it led to the same calls as before, and each was looked up anew",
     _why.SHARED: "was not run: an equal job of this execution was",
 }
 _COMPARED = {
     _why.REPLAYED: "its result is that of",
-    _why.STEPWISE: "it returned what it did as",
+    _why.STEPWISE: "its calls are those of",
     _why.SHARED: "its result is that of",
     _why.INVALID: "the same call was",
     _why.FAILED_BEFORE: "the same call was",
@@ -418,6 +451,7 @@ class WhyJson:
             args=list(map(argument_json, arguments)),
             tasks_below=list(map(code_json, why.below)),
             files=list(map(file_json, why.files)),
+            failed=None if why.failed is None else job_json(self._history, why.failed),
             way=list(map(self._step, why.steps)),
         )
 
