@@ -100,8 +100,10 @@ class JobRow(NamedTuple):
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, if it has ended and was not cached."""
+        """How long it took, if it was called, has ended, and was not cached."""
         if self.ended is None or self.status == CACHED:
+            return None
+        if self.call_id is None and self.ended == self.started:
             return None
         return (self.ended - self.started) / 1_000_000
 

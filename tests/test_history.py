@@ -344,8 +344,9 @@ def test_an_error_in_an_expression_is_shown_at_the_job_that_the_expression_is_in
 def test_lines_fit_the_terminal(lab):
     fail(lab, many_args("x" * 50, "y" * 50), exec_argv=["run", "z" * 90], execution_id=FIRST)
     for text in (None, "-", "test_history.boom"):
-        lines = [line for line in log_lines(str(lab.path), text, width=70) if "Command" not in line]
-        assert max(map(len, lines)) == 70
+        lines = list(log_lines(str(lab.path), text, width=70))
+        whole = ("  Command", "  ValueError")  # What was typed, and what was said.
+        assert max(len(line) for line in lines if not line.startswith(whole)) == 70
     call = "FAILED    5c1f9a3e-2"
     (at,) = [i for i, line in enumerate(lines) if line.startswith(call)]
     assert lines[at + 1].startswith("          ValueError: cannot take xx")
@@ -442,9 +443,10 @@ def test_a_task_is_shown_by_its_name_as_it_was_last_with_its_latest_jobs(lab):
         "  def add(a, b=2):",
         "      return a + b",
         "",
-        "Jobs",
+        "Jobs (the latest 10 of 12)",
     ]
-    jobs = [line.rpartition("  ")[2] for line in lines[start + 5 :]]
+    *jobs, hint = (line.rpartition("  ")[2] for line in lines[start + 5 :])
+    assert hint == "`log --job --task-name test_history.add` lists them all"
     assert jobs == [f"test_history.add(a={number}, b=2)" for number in range(11, 1, -1)]
 
 

@@ -391,6 +391,32 @@ def test_a_script_that_failed_is_told_by_how_it_ended_and_what_it_said_last(
     assert lines[lines.index("Standard error") :].index("") > 2
 
 
+def test_an_execution_that_was_run_by_a_command_shows_what_it_came_to(tmp_path, capsys):
+    lab = Lab(tmp_path)
+    lab.run(good(str(tmp_path)), exec_argv=["run", "flow.py", "good"])
+    assert main(["log", "--repo", str(lab.path), "-"]) == 0
+    assert "  Result    9" in capsys.readouterr().out.splitlines()
+
+
+def test_a_job_that_was_not_called_took_no_time(tmp_path, capsys):
+    lab = Lab(tmp_path)
+    with pytest.raises(ValueError, match="cannot take 1"):
+        lab.run(total([boom(1)]))
+    assert main(["log", "--repo", str(lab.path), "-"]) == 0
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if "test_log.total(…)" in x)
+    assert line.split()[::2] == ["FAILED", "test_log.total(…)"]
+
+
+def test_a_task_says_how_many_jobs_it_has_and_how_to_list_them(tmp_path, capsys, terminal):
+    lab = Lab(tmp_path)
+    lab.run(many(12))
+    terminal()
+    assert main(["log", "--no-pager", "--repo", str(lab.path), "total"]) == 0
+    text = capsys.readouterr().out
+    assert "Jobs (the latest 10 of 12)" in text
+    assert text.endswith("`log --job --task-name test_log.total` lists them all\n")
+
+
 def test_a_job_shows_what_its_arguments_were_made_from(log):
     (job,) = (
         line.split()[1]

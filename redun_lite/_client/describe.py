@@ -212,6 +212,7 @@ class Describer:
             self._field("Command", _command(execution)),
             *self._part_of(execution),
             *self._times(execution.started, execution.ended),
+            *self._result_of(execution, tree.entries),
             self._field("Process", f"{execution.pid} on {one_line(execution.host)}"),
             *self._tag_fields(execution.uuid),
             *self._failure(execution),
@@ -229,6 +230,16 @@ class Describer:
             yield f"… and {format_count(tree.left_out)} jobs below these"
         if is_cut:
             yield f"`log --detail {text}` lists every job, `log JOB` what one led to"
+
+    def _result_of(self, execution: ExecutionRow, entries: list[TreeEntry]) -> list[str]:
+        """Return the line on what a command has come to: the result of the one job at its top."""
+        top = [entry.job for entry in entries if entry.depth == 0]
+        is_command = execution.argv[:1] == ["run"] and execution.status == DONE
+        if not is_command or len(top) != 1 or top[0].call_id is None:
+            return []
+        room = (self._width or _WIDTH) - _LABEL_WIDTH - 2
+        result = self._history.results([top[0].call_id])[top[0].call_id]
+        return [self._field("Result", _stored(result, room))]
 
     def _failure(self, execution: ExecutionRow) -> Iterator[str]:
         """Yield the lines of the error that an execution failed with, and where it comes from."""
@@ -250,8 +261,8 @@ class Describer:
         is_cut = len(lines) > _MAX_ERROR_LINES and not self._show_all
         lines = lines[:1] + lines[1 - _MAX_ERROR_LINES :] if is_cut else lines
         for line in lines:
-            # What a frame ends with says most: the line, the function. Other lines are whole.
-            is_frame = self._width is not None and line.lstrip().startswith('File "')
+            # What a frame ends with says most: the line, the function. What was said is whole.
+            is_frame = self._width is not None and line.startswith("    ")
             yield clip_middle(line, self._width) if self._width and is_frame else line
         if error.get("stderr"):
             yield ""
@@ -527,7 +538,12 @@ class Describer:
         yield from self._versions(versions, task if is_hash else None)
         jobs = jobs_of_task(self._history, task.fullname, self._limit(_MAX_USES))
         entries = (TreeEntry(0, job) for job in jobs)
-        yield from ("", self._heading("Jobs"), *self._blocks(entries))
+        total = sum(version.jobs for version in versions)
+        is_cut = not self._show_all and total > _MAX_USES
+        heading = f"Jobs (the latest {_MAX_USES} of {format_count(total)})" if is_cut else "Jobs"
+        yield from ("", self._heading(heading), *self._blocks(entries))
+        if is_cut:
+            yield f"`log --job --task-name {one_line(task.fullname)}` lists them all"
 
     def _versions(self, versions: list[TaskVersion], only: TaskRow | None) -> Iterator[str]:
         """Yield each version of a task, the latest first, with what changed from the one before.

@@ -263,6 +263,8 @@ def _bars(
         rows = history.database.rows(_LONGEST, first, last, end, most)
         selected = {row[0] for row in rows}
         for id, task_id, status, started, ended, call_id in rows:
+            if call_id is None and started == ended:
+                continue  # It was not called.
             if task_id not in names:
                 names[task_id] = history.task(task_id).fullname
             known = history.status_of(status, first >> JOB_NUMBER_BITS)
