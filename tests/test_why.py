@@ -519,7 +519,7 @@ def test_of_a_replayed_job_that_failed_the_one_below_is_named(lab, why):
     assert first.endswith("FAILED  was replayed, and failed since a job below it did")
     assert f"  test_why.boom {name}: ValueError: cannot take 1" in why.text
     assert last == f"`log {name}` shows that one"
-    assert why.json["failed"]["job"] == name
+    assert why.json["failed"]["job_id"] == name
 
 
 def test_an_answer_that_is_too_long_for_its_line_is_put_below(lab):

@@ -239,7 +239,7 @@ class Describer:
             return []
         room = (self._width or _WIDTH) - _LABEL_WIDTH - 2
         result = self._history.results([top[0].call_id])[top[0].call_id]
-        return [self._field("Result", _stored(result, room))]
+        return [self._field("Result", stored_text(result, room))]
 
     def _failure(self, execution: ExecutionRow) -> Iterator[str]:
         """Yield the lines of the error that an execution failed with, and where it comes from."""

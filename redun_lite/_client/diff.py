@@ -23,7 +23,7 @@ from .._changes import (
     details_of,
     find_executions,
 )
-from .._compare import ABSENT, MOST, kind_and_place, source_diff, stands_for_none
+from .._compare import ABSENT, kind_and_place, source_diff, stands_for_none
 from .._display import (
     Palette,
     clip,

@@ -35,7 +35,7 @@ from .._display import (
     use_colour,
 )
 from .._errors import UsageError
-from .._format_value import format_stored, format_value
+from .._format_value import format_value
 from .._history import MAX_LINE_SIZE, ExecutionRow, JobRow, TaskRow, wrong_kind
 from .._job import CACHED
 from .._uses import jobs_of_task
