@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 else:
     _Lazy = Generic
 
-_NO_OPTIONS: dict[str, Any] = {}
+NO_OPTIONS: dict[str, Any] = {}
 _NAMEDTUPLE = frozenset({"_asdict", "_fields", "_replace"})
 
 awaiter: ContextVar[Any] = ContextVar("redun_lite_awaiter")
@@ -144,7 +144,7 @@ class Expression(_Lazy[T]):
         return SimpleExpression("getitem", (self, key))
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return SimpleExpression("call", (self, *args), kwargs or _NO_OPTIONS)
+        return SimpleExpression("call", (self, *args), kwargs or NO_OPTIONS)
 
 
 def not_known_yet(expr: Expression[Any]) -> NoReturn:
@@ -237,7 +237,7 @@ class SimpleExpression(Expression[T]):
     __slots__ = ("args", "func_name", "kwargs")
 
     def __init__(
-        self, func_name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = _NO_OPTIONS
+        self, func_name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = NO_OPTIONS
     ) -> None:
         self.func_name = func_name
         self.args = args
@@ -279,8 +279,8 @@ class TaskExpression(Expression[T]):
         self,
         task_name: str,
         args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] = _NO_OPTIONS,
-        options: dict[str, Any] = _NO_OPTIONS,
+        kwargs: dict[str, Any] = NO_OPTIONS,
+        options: dict[str, Any] = NO_OPTIONS,
         exported: tuple[str, ...] = (),
         length: int | None = None,
     ) -> None:
@@ -472,7 +472,8 @@ _CLASSES: tuple[type[Expression[Any]], ...] = (
     ValueExpression,
 )
 _CODES = {cls: code for code, cls in enumerate(_CLASSES)}
-_GRAPH = b"E"  # What a stored graph starts with; a pickle starts with 0x80.
+GRAPH = b"E"
+"""What a stored graph starts with; a pickle starts with 0x80."""
 
 
 def _flatten(value: Any, order: list[Expression[Any]]) -> tuple[list[tuple[Any, ...]], Any]:
@@ -530,14 +531,14 @@ def dumps_expr(value: Any) -> bytes:
         return dumps(value)
     graph = _flatten(value, order)
     try:
-        return _GRAPH + pickle_with(_GraphPickler, graph)
+        return GRAPH + pickle_with(_GraphPickler, graph)
     except HashError as error:
         raise _at_call(error, value, order, dumps) from error.__cause__
 
 
 def loads_expr(data: bytes) -> Any:
     """Return the value that `dumps_expr` stored."""
-    if data[:1] != _GRAPH:
+    if data[:1] != GRAPH:
         return loads(data)
     nodes, value = _GraphUnpickler(io.BytesIO(data[1:])).load()
     built: list[Expression[Any]] = []

@@ -255,13 +255,13 @@ class Extract:
 
     def _see_what_may_be_left(self) -> None:
         """Meet what may be recorded though no call refers to it, so that equal is equal."""
-        from ._recorder import _UNFINISHED
+        from ._record import UNFINISHED
 
         for kind in ("task", "task_set", "handle_state"):
             for page in self._pages_of(kind, self._database, PAGE):
                 self._see(kind, [row_id for row_id, _ in page])
         # Of a job that has ended since.
-        found = self._database.rows_in(IDS.format(kind="value"), [key_of(_UNFINISHED)])
+        found = self._database.rows_in(IDS.format(kind="value"), [key_of(UNFINISHED)])
         self._see("value", [row_id for _, row_id in found])
 
     def choose(self, executions: Iterable[int], others: dict[str, list[int]]) -> None:

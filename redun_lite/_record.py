@@ -104,6 +104,10 @@ class ScriptResult(Value):
         yield from get_type_registry().iter_subvalues(self.value)
 
 
+UNFINISHED = ErrorValue("redun_lite.Unfinished", "the job has not ended", "")
+"""What is recorded as the result of a call while its job runs."""
+
+
 def title_of(task_name: str, args: tuple[Any, ...]) -> str:
     """Return what to call a job in an error: the name of its task, or what its user wrote.
 

@@ -26,14 +26,12 @@ from ._provenance import (
     TaskSet,
     ValueRecord,
 )
-from ._record import ErrorValue, ScriptResult, make_value_record
+from ._record import UNFINISHED, ErrorValue, ScriptResult, make_value_record
 from ._schema import job_number
 from ._task import Task, TaskCode
 from ._timers import now
 
 Tags = Collection[tuple[str, Any]]
-
-_UNFINISHED = ErrorValue("redun_lite.Unfinished", "the job has not ended", "")
 
 
 class PartOf(NamedTuple):
@@ -301,7 +299,7 @@ class Recorder:
             node,
             job.task,
             single,
-            self._error_record(_UNFINISHED),
+            self._error_record(UNFINISHED),
             job.names,
             job.records,
             self._upstream_calls(job),

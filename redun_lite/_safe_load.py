@@ -27,7 +27,7 @@ import re
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable
 
-from ._expr import _GRAPH
+from ._expr import GRAPH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,9 +219,9 @@ class _Quoted:
 def _load(data: bytes, quoted: _Quoted) -> Any:
     if len(data) > MAX_SIZE:
         raise pickle.UnpicklingError(f"longer than {MAX_SIZE} bytes")
-    if data[: len(_GRAPH)] != _GRAPH:
+    if data[: len(GRAPH)] != GRAPH:
         return _SafeUnpickler(data, quoted).load()
-    unpickler = _SafeUnpickler(data[len(_GRAPH) :], quoted)
+    unpickler = _SafeUnpickler(data[len(GRAPH) :], quoted)
     nodes, value = unpickler.load()
     unpickler.nodes.extend(nodes)
     return value

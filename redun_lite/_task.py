@@ -25,7 +25,7 @@ from typing import (
 from ._digest import digest
 from ._errors import HashError, TaskError, UnknownTask
 from ._expr import (
-    _NO_OPTIONS,
+    NO_OPTIONS,
     SchedulerExpression,
     TaskExpression,
     dumps_expr,
@@ -136,7 +136,7 @@ class Task(Value, Generic[P, R]):
         self.base_options: dict[str, Any] = options or {}
         self.has_lazy_options = holds_expressions(self.base_options)
         self.exported = exported_names(self.base_options, exported)
-        self.call_options: dict[str, Any] = _NO_OPTIONS
+        self.call_options: dict[str, Any] = NO_OPTIONS
         self.call_exported: tuple[str, ...] = ()
         self.wrapped: Task[Any, Any] | None = None
         self.parameters = Parameters(func, self.fullname, self._given)
@@ -241,7 +241,7 @@ class Task(Value, Generic[P, R]):
         return TaskExpression(
             self.fullname,
             args,
-            kwargs or _NO_OPTIONS,
+            kwargs or NO_OPTIONS,
             self.call_options,
             self.call_exported,
             self.nout,
@@ -400,7 +400,7 @@ class SchedulerTask(Task[P, R]):
         return SchedulerExpression(
             self.fullname,
             args,
-            kwargs or _NO_OPTIONS,
+            kwargs or NO_OPTIONS,
             self.call_options,
             self.call_exported,
             self.nout,
@@ -543,7 +543,7 @@ def quote(expr: T) -> QuotedExpression[T]:
 def find_task(
     fullname: str,
     key: bytes,
-    call_options: dict[str, Any] = _NO_OPTIONS,
+    call_options: dict[str, Any] = NO_OPTIONS,
     call_exported: tuple[str, ...] = (),
 ) -> Task[Any, Any]:
     """Return the task that a stored value refers to.
