@@ -387,3 +387,12 @@ def format_job_table(
     if len(names) > _MAX_TASKS:
         lines.append(f"… {len(names) - _MAX_TASKS} more tasks")
     return lines
+
+
+def listed(words: list[str]) -> str:
+    """Return words as one says them.
+
+    >>> listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -33,6 +33,7 @@ from .._display import (
     format_duration,
     format_table,
     format_time,
+    listed,
     one_line,
     terminal_width,
     use_colour,
@@ -43,17 +44,10 @@ from .._history import MAX_LINE_SIZE
 from .._job import FAILED
 from .._uses import origin_of_failure
 from .._why import is_same_place
-from .command import (
-    OK,
-    Command,
-    add_pager_option,
-    add_repository_option,
-    page,
-    recorded,
-)
+from .command import OK, Command, add_pager_option, add_repository_option, page, recorded
 from .describe import error_text, stored_text
+from .differences import change_json, code_json, job_json, paint_diff
 from .log_json import times_json, typed
-from .why import change_json, code_json, job_json, listed, paint_diff
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace

@@ -29,8 +29,8 @@ from .._display import (
     clip_middle,
     format_command,
     format_time,
+    listed,
     one_line,
-    printable,
     terminal_width,
     use_colour,
 )
@@ -40,27 +40,19 @@ from .._history import MAX_LINE_SIZE, ExecutionRow, JobRow, TaskRow, wrong_kind
 from .._job import CACHED
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
-from .command import (
-    OK,
-    Command,
-    add_pager_option,
-    add_repository_option,
-    page,
-    recorded,
-)
+from .command import OK, Command, add_pager_option, add_repository_option, page, recorded
 from .describe import error_text, stored_text
-from .log_json import TEXT_LENGTH, typed, value_json
+from .differences import change_json, code_json, job_json, paint_diff
+from .log_json import typed
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from .._compare import Difference
     from .._history import History, ValueRow
 
 _WIDTH = 120  # Columns for values, where the output is no terminal.
 _MAX_LATEST = 1_000  # Jobs of a task among which one that ran is looked for.
-_MAX_DIFF = 60  # Lines of a diff of two sources.
 _MAX_FILES = 10
 _MAX_PARTS = 4  # Differences of one argument.
 
@@ -370,24 +362,6 @@ class WhyText:
         return self._palette.paint(text, "title")
 
 
-def paint_diff(lines: list[str], palette: Palette) -> Iterator[str]:
-    """Yield the lines of a diff of two sources, indented, as many as one wants to see."""
-    colours = {"-": "FAILED", "+": "DONE", "@": "faint"}
-    for line in lines[:_MAX_DIFF]:
-        yield "  " + palette.paint(printable(line).replace("\n", " "), colours.get(line[:1], ""))
-    if len(lines) > _MAX_DIFF:
-        yield f"  … {len(lines) - _MAX_DIFF} more lines"
-
-
-def listed(words: list[str]) -> str:
-    """Return words as one says them.
-
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
 _CODE_CHANGES = {
     "source": "its code is another one",
     "version": "its version is another one",
@@ -466,28 +440,6 @@ class WhyJson:
         }
 
 
-def job_json(history: History, job: JobRow) -> dict[str, Any]:
-    """Return which job it is for `json.dumps`."""
-    return {
-        "job_id": history.job_id(job),
-        "execution_id": history.execution_uuid(job.execution_id),
-        "task_name": job.task_name,
-        "status": job.status,
-    }
-
-
-def code_json(change: CodeChange) -> dict[str, Any]:
-    """Return a change of a task's code for `json.dumps`."""
-    before, after = change.before, change.after
-    return {
-        "task_name": after.fullname,
-        "what": change.what,
-        "before": {"task_hash": before.digest.hex(), "version": before.version},
-        "after": {"task_hash": after.digest.hex(), "version": after.version},
-        "diff": source_diff(before.source, after.source),
-    }
-
-
 def argument_json(change: ArgumentChange) -> dict[str, Any]:
     """Return a change of an argument for `json.dumps`."""
     return {
@@ -495,24 +447,6 @@ def argument_json(change: ArgumentChange) -> dict[str, Any]:
         **change_json(change.before, change.after, change.parts),
         "files": list(map(file_json, change.files)),
     }
-
-
-def change_json(
-    before: ValueRow | None, after: ValueRow | None, parts: Sequence[Difference]
-) -> dict[str, Any]:
-    """Return two values, and the parts in which they differ, for `json.dumps`."""
-    return {
-        "before": None if before is None else value_json(before),
-        "after": None if after is None else value_json(after),
-        "differences": [
-            {"path": part.path, "before": _part_json(part.before), "after": _part_json(part.after)}
-            for part in parts[:MOST]
-        ],
-    }
-
-
-def _part_json(part: Any) -> str | None:
-    return None if part is ABSENT else format_value(part, TEXT_LENGTH)
 
 
 def file_json(state: FileState) -> dict[str, Any]:
