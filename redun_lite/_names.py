@@ -7,7 +7,6 @@ if it were imported as `redun_lite`, and found again in the copy at hand.
 
 from __future__ import annotations
 
-import pickle
 import sys
 from types import FunctionType
 from typing import Any
@@ -51,6 +50,8 @@ def find_package_global(name: str) -> Any:
     """Return the class or function of this package that `global_name` names."""
     module, _, qualname = name.partition(":")
     if module.partition(".")[0] != CANONICAL_PACKAGE:
+        import pickle  # Not for the command line, which only wants to know its own name.
+
         raise pickle.UnpicklingError(f"{name!r} is not part of {CANONICAL_PACKAGE}")
     module = PACKAGE + module[len(CANONICAL_PACKAGE) :]
     __import__(module)

@@ -21,6 +21,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ._errors import UsageError, suggest
+from ._names import PACKAGE
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 EXECUTORS = "redun_lite.executors"
 FILESYSTEMS = "redun_lite.filesystems"
 BACKENDS = "redun_lite.backends"
-
-_PACKAGE = __name__.rpartition(".")[0]
 
 _BUILT_IN = {
     EXECUTORS: {
@@ -115,7 +114,7 @@ def named_class(group: str, what: str, name: str) -> type[Any]:
     if built_in is not None:
         module_name, _, class_name = built_in.partition(":")
         try:
-            module = importlib.import_module(module_name, _PACKAGE)
+            module = importlib.import_module(module_name, PACKAGE)
         except ImportError as error:
             extra, reason = module_name.rpartition(".")[2], str(error).splitlines()[0]
             raise UsageError(

@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from .._errors import UsageError, shorten, suggest
+from .._names import PACKAGE
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from .._history import History
 
 PROGRAM = "redun_lite"
-
-PACKAGE = __name__.rsplit(".", 2)[0]
-"""The name of this package here."""
 
 OK = 0
 FAILED = 1

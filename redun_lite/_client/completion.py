@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .._display import clip, format_time, one_line
 from .._errors import UsageError
+from .._names import PACKAGE
 from .._schema import JOB_NUMBER_BITS, job_number
 from .command import (
     COMMANDS,
     OK,
-    PACKAGE,
     Command,
     existing_config,
     find_command,

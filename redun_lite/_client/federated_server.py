@@ -32,7 +32,8 @@ from .._config import CONFIG_FILE, Config
 from .._errors import UsageError
 from .._federated import TOKEN_ENV, input_path
 from .._federation import FederatedTask, federation_of
-from .command import OK, PACKAGE, Command, import_root, number_from
+from .._names import PACKAGE
+from .command import OK, Command, import_root, number_from
 from .workflow import put_on_path
 
 if TYPE_CHECKING:
