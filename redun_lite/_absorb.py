@@ -57,6 +57,7 @@ from ._writer import (
     REPLACE_ATTEMPT,
     REPLACE_JOB,
     SELECT_CALL_IDS,
+    SELECT_COLLECTED,
     SELECT_LAST_ID,
     SELECT_TYPE_ID,
     SELECT_VALUE_IDS,
@@ -69,7 +70,7 @@ if TYPE_CHECKING:
     from ._database import Database
     from ._value_store import StoredFile, StorePlace, ValueStore
 
-_MOST_KEPT = 50_000  # Row ids of tasks and sets of tasks that are remembered.
+_MOST_REMEMBERED = 150_000  # Row ids of each kind of record: about 30 MB.
 
 # Statements
 
@@ -123,8 +124,8 @@ class Absorber:
         self._place = place
         self._store: ValueStore | None = None
         self._stored: dict[bytes, StoredFile] = {}  # Files of the values of the present block.
-        self._tasks: dict[bytes, int] = {}
-        self._task_sets: dict[bytes, int] = {}
+        self._remembered: dict[str, dict[Any, int]] = {}  # Row ids by kind and digest.
+        self._collected: list[Any] = []
         self._types: dict[str, int] = {}
         self._executions: dict[str, int] = {}
         self._states: list[Any] = []  # Of executions, to be set when all is there.
@@ -143,6 +144,7 @@ class Absorber:
             if self._place is not None and type(block[0]) is ValueItem:
                 self._store_large(block, self._place)
             with self._database.transaction():
+                self._forget_collected()
                 _WRITERS[type(block[0])](self, block)
         with self._database.transaction():
             self._database.execute_many(UPDATE_EXECUTION, self._states)
@@ -154,30 +156,42 @@ class Absorber:
     # Ids
 
     def _ids(self, kind: str, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the row ids of some records, and maybe of others."""
         wanted = list(dict.fromkeys(digests))
-        return _complete(kind, wanted, dict(self._database.rows_in(IDS.format(kind=kind), wanted)))
+        remembered = self._remembered.setdefault(kind, {})
+        missing = [digest for digest in wanted if digest not in remembered]
+        if not missing:
+            return remembered
+        found = _complete(kind, missing, self._find(kind, missing))
+        if self._remember(kind, found):
+            return remembered
+        return {**{key: remembered[key] for key in wanted if key in remembered}, **found}
 
-    def _kept_ids(self, kind: str, kept: dict[bytes, int], digests: Iterable[bytes]) -> Any:
-        """Return ids of what recurs, from memory as far as it is there."""
-        if len(kept) > _MOST_KEPT:
-            kept.clear()
-        missing = set(digests).difference(kept)
-        if missing:
-            kept.update(self._ids(kind, missing))
-        return kept
+    def _find(self, kind: str, digests: list[bytes]) -> dict[bytes, int]:
+        if kind != "call":
+            return dict(self._database.rows_in(IDS.format(kind=kind), digests))
+        keys = list(dict.fromkeys(digest[:KEY_SIZE] for digest in digests))
+        rows = self._database.rows_in(SELECT_CALL_IDS, keys)
+        return {call_id(key, outcome): row_id for key, outcome, row_id in rows}
 
-    def _task_ids(self, digests: Iterable[bytes]) -> dict[bytes, int]:
-        ids: dict[bytes, int] = self._kept_ids("task", self._tasks, digests)
-        return ids
+    def _remember(self, kind: str, ids: dict[bytes, int]) -> bool:
+        """Remember row ids, if there is room; say whether there was.
 
-    def _call_ids(self, digests: Iterable[bytes]) -> dict[bytes, int]:
-        wanted = list(dict.fromkeys(digests))
-        keys = list(dict.fromkeys(digest[:KEY_SIZE] for digest in wanted))
-        found = {
-            call_id(key, outcome): row_id
-            for key, outcome, row_id in self._database.rows_in(SELECT_CALL_IDS, keys)
-        }
-        return _complete("call", wanted, found)
+        Most records are referred to soon after they were written.
+        """
+        remembered = self._remembered.setdefault(kind, {})
+        if len(remembered) + len(ids) > _MOST_REMEMBERED:
+            return False
+        remembered.update(ids)
+        return True
+
+    def _forget_collected(self) -> None:
+        """Forget what may have been removed as garbage since the transaction before."""
+        collected = self._database.rows(SELECT_COLLECTED)
+        if collected != self._collected:
+            self._collected = collected
+            for known in (self._remembered, self._types, self._executions):
+                known.clear()
 
     def _execution_ids(self, uuids: Iterable[str]) -> dict[str, int]:
         missing = [uuid for uuid in dict.fromkeys(uuids) if uuid not in self._executions]
@@ -220,7 +234,7 @@ class Absorber:
     def _write_task_sets(self, items: list[TaskSetItem]) -> None:
         known = self._known("task_set", [item.digest for item in items])
         new = [item for item in items if item.digest not in known]
-        tasks = self._task_ids(chain.from_iterable(item.tasks for item in new))
+        tasks = self._ids("task", chain.from_iterable(item.tasks for item in new))
         self._database.insert(INSERT_TASK_SET, [(item.digest,) for item in new], IGNORE)
         sets = self._ids("task_set", [item.digest for item in new])
         rows = [(sets[item.digest], tasks[task]) for item in new for task in item.tasks]
@@ -247,6 +261,7 @@ class Absorber:
                 ids[digest] = row_id
                 again.add(digest)
         self._count("value", len(items) - len(again))
+        self._remember("value", ids)
         places = [(ids[key], *file) for key, file in stored.items() if key not in again]
         self._database.insert(INSERT_STORED, places, IGNORE)
         files = [(ids[item.digest], item.path) for item in items if item.path is not None]
@@ -259,9 +274,8 @@ class Absorber:
         self._database.insert(INSERT_SUBVALUE, rows, IGNORE)
 
     def _write_calls(self, items: list[CallItem]) -> None:
-        tasks = self._task_ids(item.task for item in items)
-        wanted = (item.task_set for item in items)
-        task_sets = self._kept_ids("task_set", self._task_sets, wanted)
+        tasks = self._ids("task", (item.task for item in items))
+        task_sets = self._ids("task_set", (item.task_set for item in items))
         values = self._ids(
             "value",
             chain(
@@ -294,6 +308,7 @@ class Absorber:
                 ids[digest] = row_id
                 again.add(digest)
         self._count("call", len(items) - len(again))
+        self._remember("call", ids)
         known = [item for item in items if item.id in again]
         self._database.execute_many(
             UPDATE_COMPUTED, [(item.computed, ids[item.id], item.computed) for item in known]
@@ -317,7 +332,7 @@ class Absorber:
 
     def _write_links(self, sql: str, items: Sequence[ChildrenItem | UpstreamsItem]) -> None:
         links = [(call, place, other) for call, found in items for place, other in found]
-        ids = self._call_ids(call for link in links for call in (link[0], link[2]))
+        ids = self._ids("call", (call for link in links for call in (link[0], link[2])))
         rows = [(ids[call], place, ids[other]) for call, place, other in links]
         self._database.insert(sql, rows, IGNORE)
 
@@ -343,8 +358,8 @@ class Absorber:
 
     def _write_jobs(self, items: list[JobItem]) -> None:
         executions = self._execution_ids(item.execution for item in items)
-        tasks = self._task_ids(item.task for item in items)
-        calls = self._call_ids(item.call for item in items if item.call is not None)
+        tasks = self._ids("task", (item.task for item in items))
+        calls = self._ids("call", (item.call for item in items if item.call is not None))
         by_id = {_job_id(executions[item.execution], item.number): item for item in items}
         known = {
             row_id: (ended is not None, ended or 0, status, _optional_call(key, outcome))

@@ -33,6 +33,7 @@ from ._schema import JOB_NUMBER_BITS, job_ids
 from ._tagged import on_nothing
 from ._timers import now
 from ._value_store import is_own, remove, resolve, store_name
+from ._writer import SELECT_COLLECTED
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -253,7 +254,6 @@ class _Collector:
         self._running: list[str] = []
         self._last: tuple[int, ...] = ()
         self._has_moved = False
-        self._collection = 0
 
     def run(self, dry_run: bool) -> Collected:
         with self._database.snapshot():
@@ -504,10 +504,8 @@ class _Collector:
 
     def _announce(self) -> None:
         """Let whoever remembers ids of rows know that these may be gone."""
-        if not self._collection:
-            rows = self._database.rows("SELECT value FROM property WHERE name = 'collected'")
-            self._collection = int(rows[0][0]) + 1 if rows else 1
-            self._database.execute(COUNT_COLLECTION, str(self._collection))
+        rows = self._database.rows(SELECT_COLLECTED)
+        self._database.execute(COUNT_COLLECTION, str(int(rows[0][0]) + 1 if rows else 1))
 
     def _remove_calls(self, needed: IdSet) -> None:
         """Remove calls, each before those that it refers to."""

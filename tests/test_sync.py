@@ -15,14 +15,23 @@ from hypothesis import strategies as st
 from support import Lab
 
 from redun_lite import Config, File, Handle, apply_tags, catch, subrun, task
-from redun_lite._absorb import _WRITERS
+from redun_lite._absorb import _WRITERS, Absorber
 from redun_lite._cli import main
 from redun_lite._errors import RepositoryError, UsageError
+from redun_lite._extract import Extract
+from redun_lite._garbage import Keep, collect
 from redun_lite._hash import key_of
-from redun_lite._interchange import _with_sum, key_of_stored, line_of, lines_of, read_blocks
+from redun_lite._interchange import (
+    _with_sum,
+    key_of_stored,
+    kind_of,
+    line_of,
+    lines_of,
+    read_blocks,
+)
 from redun_lite._record import make_value_record
 from redun_lite._sqlite import SqliteFile
-from redun_lite._sync import copy_records, export_lines, import_lines
+from redun_lite._sync import copy_records, export_lines, import_lines, opened
 from redun_lite._value_store import StorePlace
 
 
@@ -155,6 +164,7 @@ def test_long_lists_and_many_records_are_read_in_parts(recorded, tmp_path, monke
     monkeypatch.setattr("redun_lite._extract._BLOCK", 3)
     monkeypatch.setattr("redun_lite._interchange.BLOCK_RECORDS", 2)
     monkeypatch.setattr("redun_lite._sync._MOST_IN_MEMORY", 10)
+    monkeypatch.setattr("redun_lite._absorb._MOST_REMEMBERED", 10)
     lines = list(export_lines(recorded))
     children = [json.loads(line)["children"] for line in lines if b'"kind":"children"' in line]
     assert max(map(len, children)) == 2
@@ -598,6 +608,29 @@ def test_an_execution_goes_on_beside_an_import(exported, tmp_path):
 
     import_lines(lines(), "x", source)
     assert lab.query("SELECT count(*) FROM execution") == [4]
+    lab.audit()
+
+
+@pytest.mark.parametrize("passed", ["value", "call"])
+def test_an_import_finds_that_garbage_was_collected_beside_it(recorded, tmp_path, passed):
+    """What is written and not referred to yet is garbage; so the ids of rows are looked up anew."""
+    lab = Lab(tmp_path)
+    lab.run(double(1))
+
+    def blocks(extract):
+        last = ""
+        for block in extract.blocks():
+            if last == passed != kind_of(block):
+                with opened(SqliteFile(str(lab.path))) as other:
+                    collect(other, Keep(last=1))
+            last = kind_of(block)
+            yield block
+
+    target = SqliteFile(str(lab.path))
+    with opened(recorded, True) as source, opened(target) as database, Extract(source) as extract:
+        extract.choose_all()
+        with pytest.raises(RepositoryError, match="if garbage was collected meanwhile, do it"):
+            Absorber(database).absorb(blocks(extract))
     lab.audit()
 
 
