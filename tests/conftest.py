@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from support import Lab
 
-from redun_lite import get_task_registry, namespace
+from redun_lite import _sqlite, get_task_registry, namespace
 from redun_lite._task import get_current_namespace
 
 gc.disable()  # Until all is collected, since next to nothing of that is garbage.
@@ -22,6 +22,9 @@ collect_ignore = ["typing"]  # For type checkers to read: see test_typing.py.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.register_profile("search", deadline=None, max_examples=2000, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+# No test pulls the plug, and what a process has written outlives it: nobody waits for the disk.
+_sqlite._PRAGMAS = tuple(pragma.replace("NORMAL", "OFF") for pragma in _sqlite._PRAGMAS)
 
 # Who runs this in the background has it ignored, and so would the programs that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -18,6 +18,7 @@ from redun_lite import (
     File,
     JobInfo,
     Scheduler,
+    _async,
     apply_tags,
     catch,
     cond,
@@ -72,6 +73,12 @@ def audited(lab):
     if lab.path.exists():
         lab.audit()
     gc.collect()  # A coroutine that was never awaited says so as a warning, which is an error.
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Do not wait long for a loop to end."""
+    monkeypatch.setattr(_async, "STOP_TIMEOUT", 0.05)
 
 
 @task(version="1")
@@ -1065,7 +1072,7 @@ def test_a_coroutine_that_awaits_a_task_for_too_long_is_cancelled_and_that_goes_
     assert lab.jobs() == {"slow": ["FAILED"], "long": ["DONE"], "recover": ["DONE"]}
 
 
-def test_a_coroutine_that_refuses_to_be_cancelled_does_not_hold_up_the_end(lab):
+def test_a_coroutine_that_refuses_to_be_cancelled_does_not_hold_up_the_end(lab, impatient):
     let_go = threading.Event()
 
     @task(version="1", timeout=0.05)
@@ -1085,7 +1092,7 @@ def test_a_coroutine_that_refuses_to_be_cancelled_does_not_hold_up_the_end(lab):
     assert lab.jobs() == {"stubborn": ["FAILED"]}
 
 
-def test_a_coroutine_that_blocks_the_loop_does_not_hold_up_the_end(lab):
+def test_a_coroutine_that_blocks_the_loop_does_not_hold_up_the_end(lab, impatient):
     blocked = threading.Event()
 
     @task(version="1", timeout=0.05)

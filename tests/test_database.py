@@ -7,6 +7,7 @@ import threading
 from contextlib import closing
 
 import pytest
+from support import python
 
 from redun_lite._errors import RepositoryError
 from redun_lite._schema import VERSION
@@ -227,3 +228,15 @@ def test_ctrl_c_ends_the_wait_for_another_writer(tmp_path):
     assert waiting.rows("PRAGMA busy_timeout") == before
     for database in (writer, waiting):
         database.close()
+
+
+@pytest.mark.sqlite
+def test_an_end_of_power_loses_no_more_than_the_last_commits(tmp_path):
+    # Asked of another process, since the databases of tests do not care: see `conftest`.
+    path = str(tmp_path / "lab.db")
+    program = (
+        "from redun_lite._db import Repository\n"
+        f"database = Repository({path!r}).database\n"
+        "print(database.rows('PRAGMA synchronous'), database.rows('PRAGMA journal_mode'))\n"
+    )
+    assert python("-c", program).stdout == "[(1,)] [('wal',)]\n"

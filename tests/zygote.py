@@ -103,6 +103,8 @@ def _import_package() -> None:
     for path in [*root.glob("_*.py"), *root.glob("_client/*.py")]:
         name = path.relative_to(root).with_suffix("").as_posix().replace("/", ".")
         importlib.import_module(f"{_PACKAGE}.{name}")
+    sqlite = sys.modules[f"{_PACKAGE}._sqlite"]  # As in the process of the tests: see `conftest`.
+    sqlite._PRAGMAS = tuple(pragma.replace("NORMAL", "OFF") for pragma in sqlite._PRAGMAS)
 
 
 def _receive(connection: socket.socket) -> Request:
