@@ -10,7 +10,8 @@
 
 PYTHON ?= python3
 PYTHONS ?= 3.9 3.10 3.11 3.12 3.13
-PYTEST = -m pytest -n auto --doctest-modules redun_lite tests \
+# Each worker begins with a part of its own, and so makes what a file shares once.
+PYTEST = -m pytest -n auto --dist worksteal --doctest-modules redun_lite tests \
   --ignore=redun_lite/contrib --ignore=tests/services $(ARGS)
 # One server for each file: else each worker would start its own.
 SERVICES = -m pytest -n auto --dist loadfile --doctest-modules redun_lite/contrib tests/services $(ARGS)

@@ -181,17 +181,23 @@ def run_examples(text: str, name: str, names: Any = ()) -> None:
 def python(
     *arguments: Any, check: bool = True, folder: Any = None, **environ: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own, with this package and these tests on its path."""
+    """Run Python in a process of its own, with this package and these tests on its path.
+
+    Commands of redun_lite are run by a server, see `zygote`.
+    """
     environment = {**os.environ, **environ}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=folder,
-        timeout=120,
-    )
+    if arguments[:2] == ("-m", "redun_lite"):
+        done = commands.python(arguments, folder or os.getcwd(), environment)
+    else:
+        done = subprocess.run(
+            [sys.executable, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env=environment,
+            cwd=folder,
+            timeout=120,
+        )
     if check:
         assert done.returncode == 0, done.stderr
     return done

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -471,7 +472,7 @@ def test_a_run_that_has_failed_tries_nothing_again(lab, log):
     @task(version="1")
     def fails_after(path):
         while len(notes(path)) < 1:
-            pass
+            time.sleep(0.001)
         raise KeyError("other")
 
     call = flaky.options(retries=5, retry_delay=0.2)(log.path, 9)
@@ -905,7 +906,7 @@ def test_a_process_may_run_out_of_time_after_the_run_has_failed(lab, log):
     @task(version="1")
     def fails(path):
         while not notes(path):
-            pass
+            time.sleep(0.001)
         raise KeyError("first")
 
     with pytest.raises(KeyError, match="first"):
@@ -981,7 +982,7 @@ class OpensGate(Reporter):
 @task(version="1", executor="pool")
 def opens(gate):
     while not os.path.exists(gate):
-        pass
+        time.sleep(0.001)
 
 
 @task(version="1", executor="pool")

@@ -14,6 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 from support import ROOT
@@ -986,7 +987,7 @@ def test_a_second_ctrl_c_does_not_wait(project, held):
 def test_a_killed_run_is_shown_as_killed(project, held):
     connection = sqlite3.connect(project.database)
     while not connection.execute("SELECT id FROM job").fetchone():
-        pass  # It is recorded at the first idle moment.
+        time.sleep(0.001)  # It is recorded at the first idle moment.
     connection.close()
     held.kill()
     held.communicate()

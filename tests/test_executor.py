@@ -6,6 +6,7 @@ import os
 import queue
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -137,7 +138,7 @@ def test_an_executor_says_how_many_of_its_jobs_wait_for_a_worker(tmp_path, mode)
         def look_and_let_go():
             streams = [open(pipe, "w") for pipe in pipes]  # Once the first two jobs have begun.
             while executor.waiting() < 6:
-                pass
+                time.sleep(0.001)
             found.append((executor.waiting(), scheduler.get_executor("other").waiting()))
             for stream in streams:
                 stream.close()

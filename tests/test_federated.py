@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -858,7 +859,7 @@ def test_the_command_serves_until_ctrl_c(tmp_path, published, scratch, project, 
     execution_id, data = lab.run(request)
     output = Path(data["input_path"]).with_name("output")
     while "\n30\n" not in output.read_text():
-        pass  # It is another process's child.
+        time.sleep(0.001)  # It is another process's child.
     assert project.lab.query("SELECT uuid, status FROM execution") == [(execution_id, "DONE")]
     process.send_signal(signal.SIGINT)
     process.communicate()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -988,10 +989,10 @@ def test_a_subrun_in_a_thread_that_takes_too_long_starts_nothing_more(lab, log, 
         with pytest.raises(TaskTimeout, match="left to itself"):
             scheduler.run(expr)
         while lab.query("SELECT count(*) FROM job WHERE job.id >> 32 = 2") == [0]:
-            pass  # It is recorded at the first idle moment.
+            time.sleep(0.001)  # It is recorded at the first idle moment.
         Path(fifo).write_text("on")
         while lab.query("SELECT status FROM execution WHERE id = 2") == ["RUNNING"]:
-            pass
+            time.sleep(0.001)
     assert lab.query("SELECT status FROM execution WHERE id = 2") == ["CANCELLED"]
     assert take(log) == []
 
