@@ -12,7 +12,7 @@ from typing import Any
 
 import key_corpus
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from key_corpus import Attributes, Frozen, Plain, Point
 from support import run
@@ -74,6 +74,7 @@ def outcome(function: Any, *args: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NUMERIC + INTEGRAL + COMPARISONS)
+@settings(max_examples=settings.default.max_examples // 3)  # For each of sixteen operators.
 @given(
     st.integers(-50, 50) | st.floats(-50, 50), st.integers(-50, 50) | st.booleans() | st.just("a")
 )

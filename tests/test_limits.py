@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
@@ -249,6 +249,7 @@ class Workload(RuleBasedStateMachine):
 
 
 test_any_jobs_in_any_order = Workload.TestCase
+test_any_jobs_in_any_order.settings = settings(max_examples=settings.default.max_examples // 2)
 
 
 @given(AVAILABLE, st.lists(WANTED, min_size=1, max_size=30), st.randoms(use_true_random=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redun_lite import TaskExpression
@@ -67,6 +67,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+@settings(max_examples=settings.default.max_examples // 2)  # For each of twelve signatures.
 @given(
     st.lists(st.integers(), max_size=5).map(tuple),
     st.dictionaries(st.sampled_from("abcdexyz"), st.integers(), max_size=5),
