@@ -35,8 +35,12 @@ def main(argv: Optional[list[str]] = None) -> int:
     """
     words = sys.argv[1:] if argv is None else list(argv)
     if words in (["--version"], ["-V"]):
-        print(f"redun_lite {VERSION}")
-        return 0
+        try:
+            print(f"redun_lite {VERSION}", flush=True)
+        except OSError:
+            pass  # To be said below.
+        else:
+            return 0
     return _guarded(words)
 
 
@@ -46,10 +50,10 @@ def _guarded(words: list[str]) -> int:
     from ._errors import NO_ROOM, RedunLiteError, UsageError
 
     _fill_gaps()
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # Any text can be shown anywhere.
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # Any text can be shown anywhere.
         try:
             code = _dispatch(words)
         except SystemExit as ended:  # argparse has shown the help.
@@ -125,7 +129,8 @@ def _dispatch(words: list[str]) -> int:
     options = parser.parse_args(words)
     options.argv = words
     if options.version:
-        return main(["--version"])
+        print(f"redun_lite {VERSION}")
+        return 0
     if options.help:
         options.command, options.words = "help", []
     if options.setup and options.command != "run":

@@ -101,7 +101,15 @@ class SqliteFile:
         return cls(config.db_path(), config.backend.automigrate)
 
     def exists(self) -> bool:
-        return not self.is_in_memory and os.path.exists(self.address)
+        if self.is_in_memory:
+            return False
+        try:
+            os.stat(self.address)
+        except PermissionError:
+            return True  # Nobody can tell; whoever connects will be told why.
+        except (OSError, ValueError):
+            return False
+        return True
 
     def create(self) -> None:
         if not self.is_in_memory:
@@ -232,6 +240,8 @@ def _why_not_openable(path: str) -> str:
         return "it is a folder"
     if not os.path.isdir(folder):
         return f"the folder {folder} does not exist"
+    if not os.access(folder, os.X_OK):
+        return f"no permission to look into {folder}"
     if not os.path.exists(path):
         return "it does not exist; run `init`, or run a workflow first"
     return "no permission to read and write it"

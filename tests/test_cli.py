@@ -1040,6 +1040,17 @@ def test_an_output_without_room_is_one_line(monkeypatch, capsys):
     assert told == "redun_lite: error: cannot write standard output: No space left on device\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="has no device that is always full")
+@pytest.mark.parametrize("words", [["--version"], ["fs", "cp", "LICENSE", "-"]])
+def test_whatever_has_no_room_says_the_same(words, monkeypatch, capsys):
+    monkeypatch.chdir(os.path.dirname(os.path.dirname(__file__)))
+    with open("/dev/full", "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main(words) == 1
+    told = capsys.readouterr().err
+    assert told == "redun_lite: error: cannot write standard output: No space left on device\n"
+
+
 @pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
 def test_a_standard_stream_may_be_closed(stream, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

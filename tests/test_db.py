@@ -28,6 +28,7 @@ from redun_lite._errors import (
     RepositoryWriteError,
 )
 from redun_lite._hash import key_of
+from redun_lite._history import open_history
 from redun_lite._job import Reporter
 from redun_lite._provenance import CallNode
 from redun_lite._record import load_value
@@ -677,6 +678,18 @@ def test_a_database_without_permission_to_read_is_named(public):
     assert found.startswith(f"RepositoryNotOpened: cannot open {lab.path}: ")
     assert "no permission" in found
     lab.path.chmod(0o600)
+
+
+def test_a_folder_that_nobody_may_look_into_is_named(public):
+    lab = Lab(public / "inside")
+    lab.folder.mkdir()
+    lab.run(ident(1))
+    lab.folder.chmod(0o700 if os.getuid() == 0 else 0o600)
+    found = as_nobody(lambda: open_history(str(lab.path)))
+    assert found == (
+        f"RepositoryNotOpened: cannot open {lab.path}: no permission to look into {lab.folder}"
+    )
+    lab.folder.chmod(0o700)
 
 
 def test_a_folder_in_which_nothing_can_be_made_is_named(public):

@@ -608,6 +608,15 @@ def test_what_is_longer_than_the_terminal_goes_to_the_pager(log, terminal, tmp_p
     assert log("--job", "--limit", 2).lines[0] == plain.splitlines()[0]
 
 
+@pytest.mark.parametrize("pager", ["no-such-program", "'unclosed", "/", " "])
+def test_without_a_pager_lines_go_to_the_terminal(log, terminal, monkeypatch, pager):
+    terminal(lines=2)
+    plain = log("--job", "--limit", 0, "--no-pager").out
+    monkeypatch.setenv("PAGER", pager)
+    monkeypatch.setenv("PATH", "")  # Nor is there `less`.
+    assert log("--job", "--limit", 0).out == plain
+
+
 def test_a_pager_that_closes_early_is_no_error(log, terminal, monkeypatch):
     terminal(lines=2)
     monkeypatch.setenv("PAGER", "true")

@@ -44,7 +44,7 @@ COMMANDS = {
     "completion": ("completion:CompletionCommand", "Print what lets a shell complete commands."),
     "db": (
         "maintenance:DbCommand",
-        "Look after the database: its size, version, soundness; garbage, copies.",
+        "Look after the database: db check, gc, backup, upgrade, …",
     ),
     "diff": ("diff:DiffCommand", "Show what changed between two executions."),
     "export": ("sync:ExportCommand", "Write records to a file."),
@@ -407,11 +407,11 @@ def _show_in_pager(first: list[str], rest: Iterator[str]) -> None:
     import subprocess
     from itertools import chain
 
-    words = shlex.split(os.environ.get("PAGER", "")) or ["less"]
     environ = {**os.environ, "LESS": os.environ.get("LESS", "FRX")}
     try:
+        words = shlex.split(os.environ.get("PAGER", "")) or ["less"]
         pager = subprocess.Popen(words, stdin=subprocess.PIPE, env=environ)
-    except OSError:  # There is none.
+    except (OSError, ValueError):  # There is none of that name.
         for line in chain(first, rest):
             print(line)
         return

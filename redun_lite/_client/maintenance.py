@@ -483,7 +483,7 @@ class _Backup(_Action):
                 raise UsageError(f"db backup: {path} is the database itself")
             if not options.force:
                 raise UsageError(f"db backup: {path} is there already; --force replaces it")
-        with _Opened(source) as database:
+        with _Opened(source, read_only=True) as database:
             source.version(database)
             _write_copy(_upkeep(database, "backup"), path)
             files = _files_of_values(source, database)

@@ -42,7 +42,8 @@ def file_error(verb: str, path: str, error: OSError) -> RedunLiteError:
     path
         As the user has given it.
     """
-    where = f"cannot {verb} {path}"
+    stream = "standard input" if verb == "read" else "standard output"
+    where = f"cannot {verb} {stream if path == STREAM else path}"
     if error.errno in (*NO_ROOM, errno.EIO):
         return FileSystemError(f"{where}: {error.strerror}")
     folder = os.path.dirname(os.path.abspath(path))

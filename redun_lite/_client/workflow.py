@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from .._errors import UnknownTask, UsageError, suggest
 from .._record import format_traceback
 from .._task import Task, get_task_registry
+from .output import open_input
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -73,6 +74,8 @@ def _import_path(script: str) -> ModuleType:
         raise UsageError(f"{script} is a folder; name the Python file in it")
     if not os.path.isfile(path):
         raise UsageError(f"there is no script {script}")
+    with open_input(script):
+        pass  # Or say why it cannot be read.
     name = _module_name(path)
     known = sys.modules.get(name)
     if known is not None and getattr(known, "__file__", None) == path:
