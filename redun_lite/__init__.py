@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ._errors import CyclicDependency as CyclicDependency
     from ._errors import DamagedRepository as DamagedRepository
     from ._errors import DryRunResult as DryRunResult
+    from ._errors import ExecutionIdTaken as ExecutionIdTaken
     from ._errors import ExecutorError as ExecutorError
     from ._errors import ExpressionError as ExpressionError
     from ._errors import FileSystemError as FileSystemError
@@ -148,6 +149,7 @@ _MODULES = {
         "CyclicDependency",
         "DamagedRepository",
         "DryRunResult",
+        "ExecutionIdTaken",
         "ExecutorError",
         "ExpressionError",
         "FileSystemError",

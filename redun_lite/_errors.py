@@ -176,6 +176,13 @@ class RepositoryNotOpened(RepositoryWriteError, UsageError):
     """
 
 
+class ExecutionIdTaken(RepositoryError, UsageError):
+    """The id that was given for an execution is that of another one.
+
+    Leave it out, or give one that was not used before.
+    """
+
+
 class StoredValueError(RepositoryError):
     """The file of a value in the value store is missing or damaged.
 

@@ -188,7 +188,7 @@ class Filters:
             Two of them contradict each other.
         """
         if self.since is not None and self.until is not None and self.since > self.until:
-            raise UsageError("nothing can be found: `since` is later than `until`")
+            raise UsageError("`since` is later than `until`, so nothing can be found")
         return self
 
 

@@ -164,6 +164,7 @@ class HTTPFileSystem(FileSystem):
             raise FileSystemError(f"cannot read {url}: {reason}") from None
         except (OSError, HTTPException) as error:
             cause = getattr(error, "reason", error)
+            cause = getattr(cause, "strerror", None) or cause
             raise FileSystemError(f"cannot read {url}: {cause}") from error
 
     @staticmethod

@@ -15,7 +15,7 @@ import time
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from ._errors import RepositoryError
+from ._errors import ExecutionIdTaken, RepositoryError
 from ._handle_states import write_change
 from ._provenance import Batch, CallNode, CallRecord, TaskSet, ValueRecord
 from ._sqlite import storable
@@ -137,7 +137,7 @@ class Writer:
         database = self._database
         # In a transaction, so not within one that collects garbage.
         if not database.in_transaction(lambda: database.execute(INSERT_EXECUTION, *row)):
-            raise RepositoryError(
+            raise ExecutionIdTaken(
                 f"{self.address}: there is an execution {row[0]} already; leave out the id, or "
                 "give one that was not used before"
             )

@@ -306,14 +306,29 @@ def test_a_tag_without_a_value_is_one_line(project):
 
 
 def test_a_task_option_is_overridden(project):
-    assert project("run", "-o", "executor=nowhere", "wf.py", "add", "--a", "1") == 1
-    assert "unknown executor 'nowhere'" in project.err
+    assert project("run", "-q", "-o", "cache=false", "wf.py", "add", "--a", "1") == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("executor=nowhere", "unknown executor 'nowhere': known: "),
+        ("cache=maybe", "option cache takes a bool, not 'maybe'"),
+        ("retries=-1", "option retries takes an int of at least 0, not -1"),
+        ("retires=1", "unknown option 'retires'; did you mean 'retries'?"),
+    ],
+)
+def test_a_wrong_task_option_is_one_line_before_anything_runs(project, option, message):
+    assert project("run", "-o", option, "wf.py", "add", "--a", "1") == 2
+    assert project.err.startswith(f"redun_lite: error: run --option: {message}")
+    assert project.err.count("\n") == 1
+    assert project("log") == 1
 
 
 def test_an_execution_id_is_taken_once(project):
     name = "5c1f9a3e-0000-4000-8000-000000000001"
     assert project("run", "-q", "--execution-id", name, "wf.py", "main") == 0
-    assert project("run", "-q", "--execution-id", name, "wf.py", "main") == 1
+    assert project("run", "-q", "--execution-id", name, "wf.py", "main") == 2
     assert f"there is an execution {name} already" in project.err
 
 

@@ -98,6 +98,8 @@ def say(capsysbinary, monkeypatch, tmp_path):
     """
     monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    modules = set(sys.modules)
     place = tmp_path / "fresh"
     place.mkdir()
 
@@ -114,7 +116,10 @@ def say(capsysbinary, monkeypatch, tmp_path):
         return code, err
 
     say.folder = place
-    return say
+    yield say
+    for name in set(sys.modules) - modules:
+        if str(tmp_path) in str(getattr(sys.modules[name], "__path__", sys.modules[name])):
+            del sys.modules[name]
 
 
 # Repositories
@@ -546,6 +551,13 @@ def test_a_command_without_its_action_lists_them(say, name):
         (["init", "-c", "n" * 300], f"{'n' * 300}: cannot make the config directory: File name"),
         (["log", "-c", "n" * 300], f"--config {'n' * 300}: there is no such directory"),
         (["fs", "cp", "file", "n" * 300], "cannot write "),
+        (["fs", "cp", "file", "http://h/x"], "fs cp http://h/x: HTTP is for reading only"),
+        (["fs", "cp", "-r", "http://h/x", "folder"], "fs cp http://h/x: HTTP has no folders"),
+        (["log", "--repo", "x://h/d"], "the URI of a repository: unknown kind of database 'x'"),
+        (["push", "x://u:secret@h/d"], "the URI of a repository: expected no user name"),
+        (["repo", "add", "r", "x://h/d"], "repo add r: unknown kind of database 'x'"),
+        (["run", "--rerun", "-", "--rerun", "-"], "run --rerun: name one execution or job"),
+        (["run", "--rerun", ""], "run: --rerun: it is empty"),
         (["import", "file"], "file: it is empty, so no file of `export`; nothing was imported"),
         (["tag", "list", "--values", "a"], "tag list: --values counts those of all keys"),
     ],

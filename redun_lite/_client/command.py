@@ -15,7 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._errors import UsageError, shorten, suggest
+from .._errors import ConfigError, UsageError, shorten, suggest
 from .._names import PACKAGE
 
 if TYPE_CHECKING:
@@ -313,6 +313,27 @@ def repository_source(options: Namespace) -> Source:
     return named_source(config, name)
 
 
+def named_config(config: Config, name: str) -> tuple[Config, Source]:
+    """Return the configuration with a repository that was named, and where that is.
+
+    Raises
+    ------
+    UsageError
+        There can be none of that name or URI.
+    """
+    from .._database import database_source
+
+    try:
+        named = config.repository(name)
+        return named, database_source(named)
+    except ConfigError as error:
+        if "://" not in name or name in config.repos:
+            raise
+        # It was typed, and is in no file; it may hold a password, so it is not shown.
+        reason = str(error).rpartition("db_uri: ")[2]
+        raise UsageError(f"the URI of a repository: {reason}") from None
+
+
 def named_source(config: Config, name: str) -> Source:
     """Return where the repository is that was named, which has to be there.
 
@@ -321,9 +342,7 @@ def named_source(config: Config, name: str) -> Source:
     UsageError
         There is none.
     """
-    from .._database import database_source
-
-    source = database_source(config.repository(name))
+    _, source = named_config(config, name)
     if not source.exists():
         where = "" if name == source.address else f": there is no {source.address}"
         raise UsageError(f"there is no repository {name}{where}")

@@ -28,7 +28,7 @@ from .command import (
     number_from,
     repository_source,
 )
-from .output import file_error
+from .output import STREAM, file_error
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -478,6 +478,8 @@ class _Backup(_Action):
         if os.path.exists(path) and not os.path.isfile(path):
             what = "a folder" if os.path.isdir(path) else "no regular file"
             raise UsageError(f"db backup: {path} is {what}; name a file for the copy")
+        if path == STREAM:
+            raise UsageError("db backup: a database is no stream; name a file for the copy")
         if os.path.exists(path):
             if os.path.exists(source.address) and os.path.samefile(path, source.address):
                 raise UsageError(f"db backup: {path} is the database itself")

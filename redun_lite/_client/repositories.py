@@ -7,10 +7,10 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from .._config import CONFIG_FILE, Config
+from .._config import CONFIG_FILE, Config, init_config_dir
 from .._database import database_source
 from .._display import format_table
-from .._errors import UsageError, suggest
+from .._errors import ConfigError, UsageError, suggest
 from .._ini import read_sections, read_text
 from .command import OK, Command, add_action, add_actions, existing_config
 
@@ -40,8 +40,7 @@ class RepoCommand(Command):
 
     def run(self, options: Namespace) -> int:
         if options.action == "add":
-            config = Config.find(getattr(options, "config", None))
-            address = add_repository(config, options.name, options.where)
+            address = add_repository(existing_config(options), options.name, options.where)
             print(f"added {options.name}: {address}", file=sys.stderr)
         elif options.action == "remove":
             remove_repository(existing_config(options), options.name)
@@ -88,11 +87,16 @@ def add_repository(config: Config, name: str, where: str) -> str:
     if "\n" in value:
         raise UsageError(f"repo add {name}: a URI is one line")
     section = f"[repos.{name}]\n{option} = {value.replace('$', '$$')}\n"
-    file = _config_file(config)
-    text = read_text(file)
     # Read before it is written, so that a wrong one is refused: a login in the URI is, too.
     new = Config(read_sections(section, f"repo add {name}"), config.config_dir)
-    address = database_source(new.repository(name)).address
+    try:
+        address = database_source(new.repository(name)).address
+    except ConfigError as error:
+        reason = str(error).rpartition(f"{option}: ")[2]
+        raise UsageError(f"repo add {name}: {reason}") from None
+    file = _config_file(config)
+    init_config_dir(file.parent)
+    text = read_text(file)
     gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
     _replace_text(file, text + gap + section)
     return address

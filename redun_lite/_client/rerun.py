@@ -117,6 +117,8 @@ def rerun_words(
     if not equals and at + 1 == len(words):
         raise UsageError("run --rerun: name an execution or a job, or `-` for the latest execution")
     value = value if equals else words[at + 1]
+    if not value:
+        raise UsageError("run: --rerun: it is empty")
     rest = [*words[:at], *words[at + (1 if equals else 2) :]]
     named = _first_named(rest, takes_value)
     if named is None:

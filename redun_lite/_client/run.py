@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._config import Config
 from .._display import clip, ends_of, format_count, one_line, printable, terminal_width
-from .._errors import DryRunResult, RedunLiteError, ScriptError, UsageError
+from .._errors import DryRunResult, RedunLiteError, ScriptError, UsageError, suggest
 from .._ini import value_of_word
+from .._options import TaskOptions, check_option_names
 from .._record import ORIGIN, format_traceback
 from .._version import VERSION
 from .arguments import help_lines, parse_arguments, takes_option
@@ -104,7 +105,10 @@ class RunCommand(Command):
         """Run what is typed; of a job that is run again, with the arguments that are recorded."""
         parser = self.parser()
         before, script, task_name, rest = _split(words)
-        if recorded is None and any(word.partition("=")[0] == "--rerun" for word in before):
+        reruns = sum(word.partition("=")[0] == "--rerun" for word in before)
+        if reruns > 1:
+            raise UsageError("run --rerun: name one execution or job")
+        if recorded is None and reruns:
             return self._rerun(words, options)
         parser.parse_args(before, options)
         if script is None:
@@ -171,7 +175,13 @@ def _evaluate(
     reporter: SilentReporter,
     options: Namespace,
 ) -> _Outcome:
+    given = dict(_pair(text, "--option") for text in options.option)
+    check_option_names(given, "run --option")
+    parsed = TaskOptions(given, "run --option")
     with make_scheduler(config, options.setup) as scheduler:
+        if parsed.executor not in scheduler.executors:
+            known = suggest(parsed.executor, scheduler.executors)
+            raise UsageError(f"run --option: unknown executor {parsed.executor!r}: {known}")
         scheduler.reporter = reporter
         dirty = None
         if checkout is not None and not (options.no_tags or options.dryrun):
@@ -185,7 +195,7 @@ def _evaluate(
                 tags=_tags(task, checkout, options),
                 context=_context(config, options),
                 execution_id=options.execution_id,
-                options=dict(_pair(text, "--option") for text in options.option),
+                options=given,
             )
         except KeyboardInterrupt:
             raise

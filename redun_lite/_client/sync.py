@@ -17,6 +17,7 @@ from .command import (
     Command,
     add_repository_option,
     existing_config,
+    named_config,
     named_source,
     repository_source,
 )
@@ -169,8 +170,9 @@ class _Target:
     def __init__(self, options: Namespace, name: str | None = None) -> None:
         self._options = options
         config = existing_config(options)
-        self.config = config if name is None else config.repository(name)
-        self.source = database_source(self.config)
+        self.config, self.source = (
+            (config, database_source(config)) if name is None else named_config(config, name)
+        )
         self._is_new = not self.source.exists()
         self._is_own = name is None
         if self.source.is_in_memory:

@@ -35,8 +35,8 @@ class FsCommand(Command):
 
     def run(self, options: Namespace) -> int:
         source, target = options.source, options.target
-        for path in (source, target):
-            _check_path(path)
+        _check_path(source, False, options.recursive)
+        _check_path(target, True, options.recursive)
         try:
             if options.recursive:
                 count, size = copy_folder(source, target)
@@ -54,13 +54,16 @@ class FsCommand(Command):
         return OK
 
 
-def _check_path(path: str) -> None:
-    """Fail if a path or URL can be none of a file system that is known."""
+def _check_path(path: str, is_target: bool, is_folder: bool) -> None:
+    """Fail if a path or URL can be none of a file system that is known, or not to this end."""
     try:
         if path != STREAM:
             get_filesystem(url=normalize_path(path))
     except FileSystemError as error:
         raise UsageError(f"fs cp {path}: {error}") from None
+    if get_proto(path) in ("http", "https") and (is_target or is_folder):
+        why = "HTTP is for reading only" if is_target else "HTTP has no folders; name each file"
+        raise UsageError(f"fs cp {path}: {why}")
 
 
 def copy_one(source: str, target: str) -> None:
