@@ -21,6 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _MOST_NAMES = 8  # More names than this, and a line is no longer read.
 _MOST_CHARACTERS = 60  # The same for a value.
+_MOST_COMPARED = 200  # The same for a name that others are likened to.
 _MOST_LINES = 12  # Lines of a script's standard error that its error shows.
 _LONGEST_LINE = 500  # Characters of each.
 
@@ -352,6 +353,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
     """
     import difflib  # Costs more to import than all of this file: only errors pay for it.
 
+    name = name[:_MOST_COMPARED]
     names = sorted(set(known))
     if not names:
         return "none are known"

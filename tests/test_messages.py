@@ -125,40 +125,36 @@ def say(capsysbinary, monkeypatch, tmp_path):
 # Repositories
 
 
-@pytest.mark.parametrize("words", [*LISTS, *READERS, "db info", "db versions"])
-def test_a_repository_that_is_named_and_not_there_is_a_wrong_word(say, words):
-    assert say(f"{words} --repo typo/x.db") == (
-        2,
-        "redun_lite: error: there is no repository typo/x.db: there is no "
-        f"{say.folder}/typo/x.db\n",
-    )
+def test_a_repository_that_is_named_and_not_there_is_a_wrong_word(say):
+    told = f"there is no repository typo/x.db: there is no {say.folder}/typo/x.db"
+    for words in (*LISTS, *READERS, "db info", "db versions"):
+        assert say(f"{words} --repo typo/x.db") == (2, f"redun_lite: error: {told}\n"), words
     assert os.listdir(say.folder) == []
 
 
-@pytest.mark.parametrize("words", LISTS)
-def test_a_list_of_a_project_without_records_finds_nothing(say, words):
+def test_a_list_of_a_project_without_records_finds_nothing(say):
     where = f"{say.folder}/.redun_lite/redun_lite.db"
-    assert say(words) == (1, f"redun_lite: nothing is recorded yet in {where}\n")
+    for words in LISTS:
+        assert say(words) == (1, f"redun_lite: nothing is recorded yet in {where}\n"), words
     assert os.listdir(say.folder) == []
 
 
-@pytest.mark.parametrize("words", READERS)
-def test_what_needs_records_says_that_there_are_none(say, words):
-    code, told = say(words)
+def test_what_needs_records_says_that_there_are_none(say):
     where = f"{say.folder}/.redun_lite/redun_lite.db"
-    assert code == 2
-    assert told.startswith(f"redun_lite: error: nothing is recorded yet in {where}")
+    for words in READERS:
+        code, told = say(words)
+        assert code == 2, words
+        assert told.startswith(f"redun_lite: error: nothing is recorded yet in {where}"), words
     assert os.listdir(say.folder) == []
 
 
-@pytest.mark.parametrize("words", READERS[:-5])
-def test_a_database_without_tables_has_no_records(say, words, recorded):
-    code, told = say(f"{words} --repo nothing.db", recorded.folder)
-    assert code == 2
-    assert f"nothing is recorded yet in {recorded.folder}/nothing.db" in told
+def test_a_database_without_tables_has_no_records(say, recorded):
+    for words in READERS[: READERS.index("db check") + 1]:
+        code, told = say(f"{words} --repo nothing.db", recorded.folder)
+        assert code == 2, words
+        assert f"nothing is recorded yet in {recorded.folder}/nothing.db" in told, words
 
 
-@pytest.mark.parametrize("words", [*LISTS, *READERS, "db info", "db versions"])
 @pytest.mark.parametrize(
     ("repository", "expected", "message"),
     [
@@ -167,13 +163,12 @@ def test_a_database_without_tables_has_no_records(say, words, recorded):
         ("./empty", 2, "./empty is a folder without a redun_lite.ini"),
     ],
 )
-def test_what_is_no_repository_is_called_what_it_is(
-    say, words, repository, expected, message, recorded
-):
-    code, told = say(f"{words} --repo {repository}", recorded.folder)
-    assert code == expected
-    assert told.startswith(f"redun_lite: error: {message.format(recorded.folder)}")
-    assert "db_uri" not in told
+def test_what_is_no_repository_is_called_what_it_is(say, repository, expected, message, recorded):
+    for words in (*LISTS, *READERS, "db info", "db versions"):
+        code, told = say(f"{words} --repo {repository}", recorded.folder)
+        assert code == expected, words
+        assert told.startswith(f"redun_lite: error: {message.format(recorded.folder)}"), words
+        assert "db_uri" not in told, words
 
 
 @pytest.mark.parametrize(
@@ -271,17 +266,15 @@ def test_an_id_of_another_kind_says_what_it_is_and_what_is_wanted(say, words, me
     assert message in told
 
 
-@pytest.mark.parametrize(
-    "words",
-    ["log {}", "why {}", "why - {}", "graph {}", "tag list {}", "tag add {} a=1", "export {}"],
-)
 @pytest.mark.parametrize("text", ["nothing", "ффф", "0" * 40, "x" * 100_000])
-def test_an_id_of_nothing_is_one_line_that_can_be_read(say, words, text, recorded):
-    code, told = say(words.format(text), recorded.folder)
-    assert code == 2
-    assert "no execution, job, call, value, task or file" in told
-    assert told.endswith(f"in {recorded.lab.path}\n")
-    assert len(told) < 2_100
+def test_an_id_of_nothing_is_one_line_that_can_be_read(say, text, recorded):
+    for words in ("log", "why", "why -", "graph", "tag list", "tag rm", "export"):
+        more = " a" if words == "tag rm" else ""
+        code, told = say(f"{words} {text}{more}", recorded.folder)
+        assert code == 2, words
+        assert "no execution, job, call, value, task or file" in told, words
+        assert told.endswith(f"in {recorded.lab.path}\n"), words
+        assert len(told) < 2_100, words
 
 
 def test_a_job_stands_for_its_execution(say, recorded):
@@ -461,64 +454,60 @@ def parsers():
 PARSERS = parsers()
 
 
-def options_of(parser):
+def options_of(words):
+    """Return the options of a command that take a value."""
     return [
         action
-        for action in parser._actions
+        for action in PARSERS[words]._actions
         if action.option_strings and action.nargs != 0 and action.dest != "help"
     ]
 
 
-OPTIONS = [
-    (words, action.option_strings[0], action)
-    for words, parser in PARSERS.items()
-    for action in options_of(parser)
-]
-
-
-@pytest.mark.parametrize(("words", "option", "action"), OPTIONS)
-def test_an_option_without_its_value_is_a_wrong_word(say, words, option, action):
-    if action.nargs == "*" or option == "--rerun":  # They have readers of their own.
-        return
-    for given in ([option, ""], [option]):
-        code, told = say([*words.split(), *given])
-        assert code == 2
-        assert option in told
-        assert words in told
-    assert os.listdir(say.folder) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "option"),
-    [
-        (words, option)
-        for words, option, action in OPTIONS
-        if getattr(action.type, "__qualname__", "").startswith("number_from")
-    ],
-)
-@pytest.mark.parametrize("text", ["x", "-1", "nan", "0x10"])
-def test_a_number_that_is_none_is_a_wrong_word(say, words, option, text):
-    code, told = say([*words.split(), f"{option}={text}"])
-    assert code == 2
-    assert f": {option}" in told
-    assert f"from {0 if option != '--depth' and option != '--max-runs' else 1} on" in told
-
-
 @pytest.mark.parametrize("words", PARSERS)
-def test_an_option_that_is_not_known_is_a_wrong_word(say, words):
-    code, told = say([*words.split(), "--frobnicate"])
-    assert code == 2
-    assert told.startswith(f"redun_lite: error: {words}: ")
+def test_an_option_without_its_value_is_a_wrong_word(say, words):
+    for action in options_of(words):
+        option = action.option_strings[0]
+        if action.nargs == "*" or option == "--rerun":  # They have readers of their own.
+            continue
+        for given in ([option, ""], [option]):
+            code, told = say([*words.split(), *given])
+            assert code == 2, given
+            assert told.startswith(f"redun_lite: error: {words}: "), given
+            assert option in told, given
     assert os.listdir(say.folder) == []
 
 
-@pytest.mark.parametrize("words", [words for words in PARSERS if words.count(" ") == 1])
-def test_one_word_too_many_is_a_wrong_word(say, words):
-    if words.startswith("tag"):
-        return  # These take any number.
-    code, told = say([*words.split(), "a", "b", "c"])
-    assert code == 2
-    assert told.startswith(f"redun_lite: error: {words}: ")
+def test_a_number_that_is_none_is_a_wrong_word(say):
+    numbers = [
+        (words, action.option_strings[0])
+        for words in PARSERS
+        for action in options_of(words)
+        if getattr(action.type, "__qualname__", "").startswith("number_from")
+    ]
+    assert len(numbers) >= 7
+    for words, option in numbers:
+        least = 1 if option in ("--depth", "--max-runs") else 0
+        for text in ("x", str(least - 1), "nan", "0x10"):
+            code, told = say([*words.split(), f"{option}={text}"])
+            assert code == 2, option
+            assert told.startswith(f"redun_lite: error: {words}: {option}: expected a "), option
+            assert told.endswith(f" from {least} on, got {text!r}\n"), option
+
+
+def test_an_option_that_is_not_known_is_a_wrong_word(say):
+    for words in PARSERS:
+        code, told = say([*words.split(), "--frobnicate"])
+        assert code == 2, words
+        assert told.startswith(f"redun_lite: error: {words}: "), words
+    assert os.listdir(say.folder) == []
+
+
+def test_one_word_too_many_is_a_wrong_word(say):
+    for words in PARSERS:
+        if words.count(" ") == 1 and not words.startswith("tag"):  # That takes any number.
+            code, told = say([*words.split(), "a", "b", "c"])
+            assert code == 2, words
+            assert told.startswith(f"redun_lite: error: {words}: "), words
 
 
 @pytest.mark.parametrize("name", ["db", "fs", "tag"])
