@@ -310,12 +310,14 @@ def _composite_elements(value: Composite, depth: int) -> Elements:
         recorded = _recorded(state)
         shown = {key: recorded[key] for key in ("fullname", "hash")}
         return f"{_short_name(cls.name)}(", _external_elements(shown), ")"
-    public = {key: part for key, part in attributes.items() if not key.startswith("_")}
+    shown = {key: part for key, part in attributes.items() if not key.startswith("_")}
+    if not shown and not value.args:  # Nothing else tells it from others of its class.
+        shown = attributes
     return (
         f"{name}(",
         chain(
             _each(value.args, depth),
-            _named((public or attributes).items(), depth),
+            _named(shown.items(), depth),
             _each(value.elements, depth),
             _entries(value.entries, depth),
         ),

@@ -415,6 +415,13 @@ def test_text_in_any_script_is_cut_in_its_middle():
     assert clip_middle("日本語", 6) == "日本語"
 
 
+def test_a_stored_error_hides_what_was_noted_on_it():
+    error = ZeroDivisionError("division by zero")
+    error._noted = "Traceback …"
+    stored = load_safely(pickle.dumps(error))
+    assert format_value(stored) == "ZeroDivisionError('division by zero')"
+
+
 def test_clipping_counts_columns_not_characters():
     assert clip("日本語", 6) == "日本語"
     assert clip("日本語", 5) == "日本…"
