@@ -99,6 +99,16 @@ def test_an_execution_is_run_again_by_its_id(project):
     assert project.out.startswith("[15, ")
 
 
+def test_what_is_run_again_is_named(project, capsys):
+    main(["run", "wf.py", "main", "--n", "5"])
+    capsys.readouterr()
+    assert main(["run", "--rerun", "-"]) == 0
+    assert "running again: run wf.py main --n 5\n" in capsys.readouterr().err
+    job = project.job("add")
+    assert main(["run", "--rerun", job]) == 0
+    assert f"running again: again.add, as {job}\n" in capsys.readouterr().err
+
+
 def test_what_is_said_besides_is_added(project):
     project("wf.py", "main", "--n", "5", "--tag", "a=1")
     assert project("--rerun", "-", "--n", "7", "--tag", "b=2") == 0

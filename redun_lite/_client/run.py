@@ -14,7 +14,15 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Callable, NamedTuple
 
 from .._config import Config
-from .._display import clip, ends_of, format_count, one_line, printable, terminal_width
+from .._display import (
+    clip,
+    ends_of,
+    format_command,
+    format_count,
+    one_line,
+    printable,
+    terminal_width,
+)
 from .._errors import DryRunResult, RedunLiteError, ScriptError, UsageError, suggest
 from .._ini import value_of_word
 from .._options import TaskOptions, check_option_names
@@ -76,8 +84,8 @@ class RunCommand(Command):
         "Run a task of a workflow, and print its result.\n\n"
         "SCRIPT is a Python file or a module, TASK the name of a task in it;\n"
         "`run SCRIPT TASK --help` lists the arguments that the task takes.\n\n"
-        "`run --rerun ID` takes script, task and arguments from an execution (`-`: the latest) or\n"
-        "a job; `run --rerun SCRIPT ID` takes the script from here."
+        "`run --rerun ID` takes script, task and arguments from an execution\n"
+        "(`-`: the latest) or a job; `run --rerun SCRIPT ID` takes the script from here."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -157,6 +165,12 @@ class RunCommand(Command):
         options.argv = ["run", *again]
         if recorded.values is not None:
             options.argv = ["run", "--rerun", recorded.words[0], recorded.job_id, *rest]
+        if not known.quiet and not {"-q", "--quiet"} & set(
+            again
+        ):  # Who typed `-` sees what that was.
+            job = f"{recorded.words[1]}, as {recorded.job_id}"
+            what = format_command(options.argv) if recorded.values is None else job
+            print(f"running again: {one_line(what)}", file=sys.stderr)
         return self._execute(again, options, recorded)
 
 
