@@ -69,6 +69,32 @@ def test_help_on_a_task_says_what_it_does_and_takes_and_where_it_is(run):
     assert "Defined   wf.py:8\n" in out
 
 
+def test_a_signature_names_classes_as_the_source_does(run, tmp_path):
+    (tmp_path / "wf.py").write_text(
+        "from typing import Optional\n"
+        "from redun_lite import File, task\n"
+        "@task(namespace='helped')\n"
+        "def read(\n    file: File,  # The reads.\n    most: Optional[int] = None,\n) -> File:\n"
+        "    return file\n"
+        "@task(namespace='helped')\n"
+        "def write(\n    file: File,\n    most: Optional[int] = None,\n) -> File:\n"
+        "    return file\n"
+    )
+    hints = "(file: File, most: Optional[int] = None) -> File\n"
+    assert f"Signature read{hints}" in run("help", "wf.py", "read")[1]
+    run("run", "-q", "wf.py", "write", "--file", "wf.py")
+    assert run("help", "helped.write")[1].startswith(f"write{hints}")
+    run("run", "-q", "wf.py", "read", "--file", "wf.py")  # A comment is no part of it.
+    assert run("help", "helped.read")[1].startswith("read(file: File, most: Optional[int]=None)")
+
+
+def test_the_overview_fits_a_terminal_and_begins_with_what_one_needs_first(run):
+    lines = run("help")[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    commands = lines[lines.index("commands:") + 1 :]
+    assert [line.split()[0] for line in commands[:3]] == ["run", "log", "why"]
+
+
 def test_help_on_a_task_names_its_version(run):
     assert "Version   3\n" in run("help", "wf.py", "main")[1]
 
@@ -78,7 +104,7 @@ def test_help_on_a_recorded_task_needs_no_script(run, tmp_path):
     (tmp_path / "wf.py").unlink()
     code, out, _ = run("help", "helped.add")
     assert code == 0
-    assert out.startswith("add(a: int, b: int=2) -> int\n\nAdd two numbers.\n\nSlowly.\n")
+    assert out.startswith("add(a: int, b: int = 2) -> int\n\nAdd two numbers.\n\nSlowly.\n")
     assert "By        run -q wf.py main" in out
 
 

@@ -41,31 +41,31 @@ _MISSING = "the following arguments are required"
 _LEVELS = ("ERROR", "WARN", "INFO", "DEBUG")
 
 COMMANDS = {
-    "completion": ("completion:CompletionCommand", "Print what lets a shell complete commands."),
+    "run": ("run:RunCommand", "Run a task of a workflow."),
+    "log": ("log:LogCommand", "Show what was run: executions, jobs, values."),
+    "why": ("why:WhyCommand", "Say why a job ran instead of being replayed."),
+    "diff": ("diff:DiffCommand", "Show what changed between two executions."),
+    "graph": ("graph:GraphCommand", "Draw an execution, or where a file or call came from."),
+    "timeline": ("timeline:TimelineCommand", "Draw which jobs ran when."),
+    "tag": ("tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
+    "repl": ("repl:ReplCommand", "Ask the repository at a prompt of Python."),
+    "export": ("sync:ExportCommand", "Write records to a file."),
+    "import": ("sync:ImportCommand", "Take up records from a file."),
+    "push": ("sync:PushCommand", "Send records to another repository."),
+    "pull": ("sync:PullCommand", "Get records from another repository."),
+    "repo": ("repositories:RepoCommand", "Name other repositories: repo list, add, remove."),
+    "init": ("init:InitCommand", "Make a configuration and a database."),
     "db": (
         "maintenance:DbCommand",
         "Look after the database: db check, gc, backup, upgrade, …",
     ),
-    "diff": ("diff:DiffCommand", "Show what changed between two executions."),
-    "export": ("sync:ExportCommand", "Write records to a file."),
+    "fs": ("transfer:FsCommand", "Copy files between file systems: fs cp."),
     "federated-server": (
         "federated_server:FederatedServerCommand",
         "Run federated tasks for those who ask over HTTP.",
     ),
-    "fs": ("transfer:FsCommand", "Copy files between file systems: fs cp."),
-    "graph": ("graph:GraphCommand", "Draw an execution, or where a file or call came from."),
+    "completion": ("completion:CompletionCommand", "Print what lets a shell complete commands."),
     "help": ("help:HelpCommand", "Show what a command does."),
-    "import": ("sync:ImportCommand", "Take up records from a file."),
-    "init": ("init:InitCommand", "Make a configuration and a database."),
-    "log": ("log:LogCommand", "Show what was run: executions, jobs, values."),
-    "pull": ("sync:PullCommand", "Get records from another repository."),
-    "push": ("sync:PushCommand", "Send records to another repository."),
-    "repl": ("repl:ReplCommand", "Ask the repository at a prompt of Python."),
-    "repo": ("repositories:RepoCommand", "Name other repositories: repo list, add, remove."),
-    "run": ("run:RunCommand", "Run a task of a workflow."),
-    "tag": ("tags:TagCommand", "Show and edit tags: tag list, add, update, rm."),
-    "timeline": ("timeline:TimelineCommand", "Draw which jobs ran when."),
-    "why": ("why:WhyCommand", "Say why a job ran instead of being replayed."),
 }
 """For each command its class, and in a line what it is for."""
 

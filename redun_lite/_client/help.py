@@ -14,6 +14,7 @@ from .._errors import UsageError, suggest
 from .command import COMMANDS, OK, PROGRAM, Command, find_command, open_repository
 
 if TYPE_CHECKING:
+    import ast
     from argparse import ArgumentParser, Namespace
     from collections.abc import Iterator
 
@@ -65,7 +66,7 @@ class HelpCommand(Command):
 
 
 def _overview() -> list[str]:
-    rows = [[f"  {name}", purpose] for name, (_, purpose) in sorted(COMMANDS.items())]
+    rows = [[f"  {name}", purpose] for name, (_, purpose) in COMMANDS.items()]
     return [
         f"usage: {PROGRAM} [--config DIR] [--version] COMMAND …",
         "",
@@ -74,7 +75,8 @@ def _overview() -> list[str]:
         "commands:",
         *format_table(rows, "<<"),
         "",
-        f"`{PROGRAM} help COMMAND` says more, `{PROGRAM} help SCRIPT` lists the tasks of a script.",
+        f"`{PROGRAM} help COMMAND` says more,",
+        f"`{PROGRAM} help SCRIPT` lists the tasks of a script.",
     ]
 
 
@@ -142,7 +144,7 @@ def _task_lines(task: Task[Any, Any], script: str) -> Iterator[str]:
 
 
 class _AsWritten(str):
-    """An annotation that shows without quotes, as it does in the source."""
+    """A type hint that shows as it does in most sources: no quotes, and no modules of ours."""
 
     __slots__ = ()
 
@@ -152,9 +154,13 @@ class _AsWritten(str):
 
 def _signature(task: Task[Any, Any]) -> str:
     import inspect
+    import re
 
     def as_written(annotation: Any) -> Any:
-        return _AsWritten(annotation) if isinstance(annotation, str) else annotation
+        if annotation is inspect.Signature.empty:
+            return annotation
+        hint = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        return _AsWritten(re.sub(r"\b(redun_lite\._\w+|typing)\.", "", hint))
 
     signature = inspect.signature(task.func)
     parameters = [
@@ -198,9 +204,9 @@ def _unknown(name: str) -> UsageError:
 
 
 def _row_lines(history: History, task: TaskRow) -> Iterator[str]:
+    """Yield the lines on a task as it was last recorded."""
     from .._uses import jobs_of_task
 
-    """Yield the lines on a task as it was last recorded."""
     signature, doc = _taken_apart(task.source)
     yield one_line(signature or f"{task.fullname}(…)")
     if doc:
@@ -219,6 +225,18 @@ def _row_lines(history: History, task: TaskRow) -> Iterator[str]:
     yield "from what is recorded; `help SCRIPT TASK` says how it is called"
 
 
+def _head_of(source: str, made: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Return the signature of a function as it is written, as one line."""
+    import ast
+
+    head = source.splitlines()[made.lineno - 1 : made.body[0].lineno - 1]
+    text = " ".join(line.strip() for line in head).partition("def ")[2].rstrip(": ")
+    if text and "#" not in text:
+        return text.replace("( ", "(").replace(", )", ")")
+    returns = f" -> {ast.unparse(made.returns)}" if made.returns is not None else ""
+    return f"{made.name}({ast.unparse(made.args)}){returns}"
+
+
 def _taken_apart(source: str) -> tuple[str, str]:
     """Return the signature and the docstring of a recorded source, as far as it has them."""
     import ast
@@ -230,7 +248,6 @@ def _taken_apart(source: str) -> tuple[str, str]:
         made = next(
             node for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         )
-        returns = f" -> {ast.unparse(made.returns)}" if made.returns is not None else ""
-        return f"{made.name}({ast.unparse(made.args)}){returns}", ast.get_docstring(made) or ""
+        return _head_of(source, made), ast.get_docstring(made) or ""
     except Exception:  # It may be any text.
         return "", ""
