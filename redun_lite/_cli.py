@@ -124,6 +124,7 @@ def _dispatch(words: list[str]) -> int:
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-V", "--version", action="store_true")
     parser.add_argument("--setup", action="append", default=[])
+    parser.add_argument("-r", "--repo")
     parser.add_argument("command", nargs="?", default="help")
     parser.add_argument("words", nargs=REMAINDER, type=str)  # Its own parser looks at them.
     options = parser.parse_args(words)
@@ -135,4 +136,12 @@ def _dispatch(words: list[str]) -> int:
         options.command, options.words = "help", []
     if options.setup and options.command != "run":
         raise UsageError(f"--setup {options.setup[0]}: it is for `run`, which makes a scheduler")
+    if options.repo is not None and options.command == "run":
+        raise UsageError(
+            f"--repo {options.repo}: `run` records where its configuration says; "
+            "`--config DIR` names another one"
+        )
+    if options.repo is not None:  # As redun has it; each command looks for it behind its name.
+        at = options.words.index("--") if "--" in options.words else len(options.words)
+        options.words[at:at] = [f"--repo={options.repo}"]
     return find_command(options.command).execute(options.words, options)

@@ -283,6 +283,28 @@ def test_a_missing_argument_is_one_line(project):
 # Options of run
 
 
+def test_no_prov_records_no_jobs(project):
+    assert project("run", "-q", "--no-prov", "wf.py", "main") == 0
+    result = project.out
+    project("log", "--job", "--count")
+    assert project.out.split() == ["0", "Job"]
+    project("run", "-q", "--no-prov", "-o", "prov=true", "wf.py", "main")
+    assert project.out == result
+    project("log", "--job", "--count")
+    assert project.out.split()[0] != "0"
+
+
+def test_another_repository_may_be_named_before_the_command(project):
+    project("run", "-q", "wf.py", "main")
+    project("-c", "theirs", "init")
+    project("-r", "theirs/redun_lite.db", "log", "--count")
+    assert project.out.split() == ["0", "Execution"]
+    assert project("--repo", "theirs/redun_lite.db", "db", "info") == 0
+    assert "theirs" in project.out
+    assert project("--repo", "theirs", "run", "wf.py", "main") == 2
+    assert "`--config DIR` names another one" in project.err
+
+
 def test_an_execution_is_tagged_with_who_and_what(project):
     project("run", "-q", "-u", "me", "-p", "demo", "--doc", "why", "-t", "n=1", "wf.py", "main")
     assert project.tags() == {

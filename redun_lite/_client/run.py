@@ -59,6 +59,7 @@ class _Option(NamedTuple):
 
 _OPTIONS = (
     _Option(("--no-cache",), "run every task, whatever is cached"),
+    _Option(("--no-prov",), "record no jobs: no calls, results or code"),
     _Option(("--dryrun",), "show what would run, and stop"),
     _Option(("--option", "-o"), "a task option that wins over all others", "KEY=VALUE", True),
     _Option(("--tag", "-t"), "a tag for the execution", "KEY=VALUE", True),
@@ -165,9 +166,8 @@ class RunCommand(Command):
         options.argv = ["run", *again]
         if recorded.values is not None:
             options.argv = ["run", "--rerun", recorded.words[0], recorded.job_id, *rest]
-        if not known.quiet and not {"-q", "--quiet"} & set(
-            again
-        ):  # Who typed `-` sees what that was.
+        if not known.quiet and {"-q", "--quiet"}.isdisjoint(again):
+            # Who typed `-` sees what that was.
             job = f"{recorded.words[1]}, as {recorded.job_id}"
             what = format_command(options.argv) if recorded.values is None else job
             print(f"running again: {one_line(what)}", file=sys.stderr)
@@ -189,7 +189,10 @@ def _evaluate(
     reporter: SilentReporter,
     options: Namespace,
 ) -> _Outcome:
-    given = dict(_pair(text, "--option") for text in options.option)
+    given = {
+        **({"prov": False} if options.no_prov else {}),
+        **dict(_pair(text, "--option") for text in options.option),
+    }
     check_option_names(given, "run --option")
     parsed = TaskOptions(given, "run --option")
     with make_scheduler(config, options.setup) as scheduler:
