@@ -455,7 +455,7 @@ def test_a_script_is_shown_with_its_text_and_what_it_wrote_once(lab):
     with pytest.raises(ScriptError):
         lab.run(script(command), execution_id=FIRST)
     text = "\n".join(log_lines(str(lab.path), "5c1f9a3e-1"))
-    assert "Script\n  echo one\n  echo two >&2\n  exit 3\n" in text
+    assert text.endswith("Script\n  echo one\n  echo two >&2\n  exit 3")
     assert text.count("+ echo two") == 1
     assert "ended with exit status 3\n" in text
     assert "Source" not in text

@@ -429,6 +429,12 @@ def test_a_job_shows_what_its_arguments_were_made_from(log):
     assert re.match(r"    file ← [0-9a-f]{8}  test_log.write\(path='.*\.txt', ", upstream[1])
 
 
+def test_of_a_job_that_failed_the_error_comes_before_its_arguments(log):
+    (job,) = (line.split()[1] for line in log("--job", "--task-name", "boom").lines[:1])
+    lines = log(job).lines
+    assert lines.index("Error") < lines.index("Arguments") < lines.index("Source")
+
+
 def test_a_call_shows_the_job_that_ran_it(log):
     digest = log("--call-node", "--task-name", "boom").lines[0].split()[0]
     lines = log(digest).lines

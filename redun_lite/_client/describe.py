@@ -441,7 +441,8 @@ class Describer:
         """Return the lines of a call's arguments, and of its result or error."""
         arguments = self._history.arguments([call.id], MAX_VALUE_SIZE)[call.id]
         result = self._history.results([call.id], MAX_VALUE_SIZE)[call.id]
-        lines = []
+        error = _attributes(result, ERROR_VALUE)
+        lines = [] if error is None else self._error(error)  # Arguments may have many lines.
         if call.task_name == SCRIPT_TASK:
             lines += self._script(arguments)
             arguments = [
@@ -457,9 +458,8 @@ class Describer:
             digest = self._palette.paint(argument.value.digest.hex()[:8], "faint")
             lines.append(f"  {digest}  {one_line(argument.name)} = {first}")
             lines += [f"            {line}" for line in more]
-        error = _attributes(result, ERROR_VALUE)
         if error is not None:
-            return lines + self._error(error)
+            return lines
         digest = self._palette.paint(result.digest.hex()[:8], "faint")
         first, *more = self._block(result)
         lines += ["", self._heading("Result"), f"  {digest}  {first}"]
