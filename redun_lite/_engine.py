@@ -41,7 +41,6 @@ from ._executor import Executor
 from ._expr import (
     TaskExpression,
     expressions_in,
-    is_valid_expr,
     key_of_expr,
 )
 from ._handle import RunHandles
@@ -69,7 +68,8 @@ from ._options import (
 )
 from ._promise import Promise, Resumable
 from ._provenance import CachedCall
-from ._record import ErrorValue, ScriptResult, has_hooks, load_value
+from ._record import ScriptResult, has_hooks
+from ._recorded_results import INVALID, RecordedResults
 from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
 from ._task import Task, TaskCode, get_task_registry
@@ -158,11 +158,10 @@ class Engine:
         self.used: dict[bytes, TaskCode] = {}  # Tasks that took part outside any job, by key.
         self.single: Any = None  # What is evaluated, as what a job has returned is.
         self.handles = RunHandles(execution_id if part_of is None else part_of.execution_id)
+        self._recorded = RecordedResults(repository)
         self._registry = get_task_registry()
         self._number = execution_id << JOB_NUMBER_BITS
         self._equal: dict[bytes, TaskEvaluation] = {}  # By evaluation key, for CSE.
-        self._current_tasks: frozenset[bytes] = frozenset()
-        self._registry_version = -1
         self.forked: deque[Promise[Any]] = deque()  # What the run waits for besides its result.
         self.threads: dict[str, list[Promise[Any]]] = {}  # The same, by the key of what was forked.
         self.handled_errors = HandledErrors(repository, cache, not dryrun)
@@ -586,8 +585,8 @@ class Engine:
         if job.task.evaluates_within or not options.allows(CacheResult.SINGLE):
             return False
         for cached in calls:
-            single = self._load_valid(cached.type_name, cached.data)
-            if single is not _INVALID:
+            single = self._recorded.single(cached)
+            if single is not INVALID:
                 job.cached = cached
                 job.status = CACHED
                 self.open[job] = None
@@ -596,33 +595,16 @@ class Engine:
         return False
 
     def _replay_ultimate(self, job: Job, cached: CachedCall) -> bool:
+        value = self._recorded.ultimate(cached)
+        if value is INVALID:
+            return False
         task_set = self.repository.look_up_task_set(cached.task_set_id)
-        if self._registry_version != self._registry.version:
-            self._registry_version = self._registry.version
-            self._current_tasks = frozenset(
-                task.key for task in self._registry if not task.depends_on_run
-            )
-        if not task_set.tasks <= self._current_tasks:
-            return False
-        found = self.repository.look_up_value(cached.result_id)
-        value = _INVALID if found is None else self._load_valid(*found[1:])
-        if value is _INVALID or isinstance(value, ErrorValue):
-            return False
         self.handles.replayed_whole(value)
         job.status = CACHED
         job.evaluation.call = self.recorder.recorded_node(job, cached, task_set)
         job.ended = now()
         self._settle(job, value)
         return True
-
-    def _load_valid(self, type_name: str, data: bytes) -> Any:
-        """Return a recorded value, or `_INVALID` if it cannot be used any more."""
-        try:
-            value = load_value(type_name, data)
-            return value if is_valid_expr(value, self._registry.get) else _INVALID
-        except Exception:
-            # Its class was renamed, or a task inside it edited: as good as not recorded.
-            return _INVALID
 
     # Running
 
@@ -791,9 +773,4 @@ def _has_returned_calls(job: Job) -> bool:
     )
 
 
-class _Invalid:
-    """Stands for a recorded value that cannot be used."""
-
-
-_INVALID = _Invalid()
 _ROOT: TaskExpression[Any] = TaskExpression("redun_lite.run")  # Stands for what no task called.
