@@ -16,10 +16,12 @@ from .._errors import NO_ROOM, FileSystemError, RedunLiteError, UsageError
 
 if TYPE_CHECKING:
     from argparse import Namespace
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 STREAM = "-"
 """What stands for standard input or output in place of a file."""
+
+_ENOUGH = 65_536  # Bytes that are written together.
 
 _REASONS = {
     errno.EISDIR: "it is a folder",
@@ -87,6 +89,7 @@ def write_output(pieces: Iterable[bytes], path: str | None, is_private: bool = F
     UsageError, FileSystemError
         The file cannot be written.
     """
+    pieces = _gathered(pieces)
     if path is None or path == STREAM:
         sys.stdout.flush()
         for piece in pieces:
@@ -98,6 +101,20 @@ def write_output(pieces: Iterable[bytes], path: str | None, is_private: bool = F
         _write_in_place(pieces, path)  # In such a folder there is no place beside it.
     else:
         _replace(pieces, path, is_private)
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield small pieces together: each one that is written costs a call of the system."""
+    gathered: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        gathered.append(piece)
+        size += len(piece)
+        if size >= _ENOUGH:
+            yield b"".join(gathered)
+            gathered.clear()
+            size = 0
+    yield b"".join(gathered)
 
 
 def _write_in_place(pieces: Iterable[bytes], path: str) -> None:
