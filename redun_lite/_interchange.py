@@ -694,13 +694,13 @@ class _Reader:
             rows = _rows_of(lines)
         records = lines
         end: Any = None
-        if rows and rows[-1].get("kind") == END:
+        if rows and rows[-1]["kind"] == END:
             records = lines[:-1]
             end = rows.pop()
         last = self._last
         found = []
         number = self.count + 1
-        for kind, group in groupby(rows, key=_get_kind):
+        for kind, group in groupby(rows, key=itemgetter("kind")):
             block = _read_block(kind, list(group))
             last = _check_order(block, last)
             if type(block[0]) in _CHECKS:
@@ -715,10 +715,6 @@ class _Reader:
         self._last, self._whole = last, whole
         self.count += len(lines)
         return found
-
-
-def _get_kind(row: dict[str, Any]) -> Any:
-    return row.get("kind")
 
 
 def _parse(lines: list[bytes]) -> list[dict[str, Any]]:

@@ -290,6 +290,24 @@ def test_a_file_that_is_cut_off_within_a_line_is_refused(exported, tmp_path):
     refused([*exported[:9], exported[9][:-9]], tmp_path, r"^x.jsonl:10: the line is cut off")
 
 
+def test_what_comes_behind_the_last_line_is_refused(exported, tmp_path):
+    number = len(exported) + 1
+    expected = f"^x.jsonl:{number}: there is something behind the last record"
+    refused([*exported, exported[1]], tmp_path, expected)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_the_line_that_is_wrong_is_told_however_many_are_read_together(
+    exported, tmp_path, monkeypatch, size
+):
+    monkeypatch.setattr("redun_lite._interchange.BLOCK_RECORDS", size)
+    for number in (2, 9, len(exported)):
+        line = exported[number - 1]
+        other = line[:-4] + (b"1" if line[-4:-3] == b"0" else b"0") + line[-3:]
+        lines = [*exported[: number - 1], other, *exported[number:]]
+        refused(lines, tmp_path, rf"^x.jsonl:{number}: the line is damaged")
+
+
 def test_an_empty_file_is_refused(tmp_path):
     refused([], tmp_path, r"^x.jsonl: it is empty")
 
