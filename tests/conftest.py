@@ -1,4 +1,4 @@
-"""What all tests share: the same examples in each run, and no task that outlives its test."""
+"""What all tests share: the same examples in each run, and a place to run workflows in."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 from hypothesis import settings
 from support import Lab
 
-from redun_lite import _sqlite, get_task_registry, namespace
-from redun_lite._task import get_current_namespace
+from redun_lite import _sqlite
 
 gc.disable()  # Until all is collected, since next to nothing of that is garbage.
 
@@ -35,16 +34,6 @@ def pytest_collection_finish():
     """Keep the garbage collector from what pytest holds of thousands of tests."""
     gc.freeze()
     gc.enable()
-
-
-@pytest.fixture(autouse=True)
-def fresh_tasks():
-    """Forget the tasks and the namespace that a test has set."""
-    registry = get_task_registry()
-    known, space = registry.snapshot(), get_current_namespace()
-    yield
-    registry.restore(known)
-    namespace(space)
 
 
 @pytest.fixture
