@@ -160,8 +160,9 @@ def _run_file(name: str, *arguments: str) -> None:
     try:
         exec(code, vars(main))
     except Exception as error:
-        own = error.__traceback__
-        sys.excepthook(type(error), error, own and own.tb_next)  # Without this frame.
+        frames = error.__traceback__
+        error.__traceback__ = frames and frames.tb_next  # Without this one.
+        sys.excepthook(type(error), error, error.__traceback__)
         _end(1)
 
 
