@@ -766,7 +766,7 @@ NOT_RUN = ("make ", "python3 benchmarks/", "python3 -m venv")
 # What takes long: it is the commands that are tried here, and what they run need not be large.
 SMALLER = {
     "README.md": ("stdlib_report/workflow.py", '["stdlib"])', '["stdlib"]) / "xml"'),
-    "examples/variants/README.md": ("variants/sequencer.py", "LENGTH = 5000", "LENGTH = 1000"),
+    "examples/variants/README.md": ("variants/sequencer.py", "LENGTH = 5000", "LENGTH = 400"),
 }
 
 
