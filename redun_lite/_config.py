@@ -475,7 +475,10 @@ def init_config_dir(path: str | os.PathLike[str]) -> bool:
     except FileExistsError:
         if os.path.isfile(file):  # Another process made it in the meantime.
             return False
-        raise ConfigError(f"{path}: expected a directory, got a file") from None
+        wrong = f"{file}: expected a file, got a directory"
+        if not os.path.isdir(file):
+            wrong = f"{path}: expected a directory, got a file"
+        raise ConfigError(wrong) from None
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot make the config directory: {error.strerror}; "

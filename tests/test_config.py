@@ -154,6 +154,9 @@ def test_a_directory_that_cannot_be_made_is_an_error_with_a_way_out(tmp_path):
 
 def test_a_file_in_the_directorys_place_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
+    (tmp_path / "odd" / CONFIG_FILE).mkdir(parents=True)
+    with pytest.raises(ConfigError, match=r"odd/redun_lite\.ini: expected a file, got a dir"):
+        Config.from_dir(tmp_path / "odd")
     with pytest.raises(ConfigError, match="file: expected a directory, got a file"):
         init_config_dir(tmp_path / "file")
 

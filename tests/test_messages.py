@@ -257,6 +257,7 @@ def test_what_fails_makes_no_repository(say, recorded):
             "graph test_messages.add",
             "is a task, not an execution, a job, a call",
         ),
+        ("graph {execution} --down", "is an execution, not a file, a value or a call: leave out"),
         ("run --rerun {value}", "is a value, not an execution or a job; `log` lists them"),
     ],
 )
@@ -491,7 +492,8 @@ def test_a_number_that_is_none_is_a_wrong_word(say):
             code, told = say([*words.split(), f"{option}={text}"])
             assert code == 2, option
             assert told.startswith(f"redun_lite: error: {words}: {option}: expected a "), option
-            assert told.endswith(f" from {least} on, got {text!r}\n"), option
+            end = "to 65535" if option == "--port" else "on"
+            assert told.endswith(f" from {least} {end}, got {text!r}\n"), option
 
 
 def test_an_option_that_is_not_known_is_a_wrong_word(say):
@@ -544,6 +546,7 @@ def test_a_command_without_its_action_lists_them(say, name):
         (["fs", "cp", "-r", "http://h/x", "folder"], "fs cp http://h/x: HTTP has no folders"),
         (["log", "--repo", "x://h/d"], "the URI of a repository: unknown kind of database 'x'"),
         (["push", "x://u:secret@h/d"], "the URI of a repository: expected no user name"),
+        (["federated-server", "x=y", "--scratch", ".", "--port", "65536"], "federated-server: --p"),
         (["repo", "add", "r", "x://h/d"], "repo add r: unknown kind of database 'x'"),
         (["run", "--rerun", "-", "--rerun", "-"], "run --rerun: name one execution or job"),
         (["run", "--rerun", ""], "run: --rerun: it is empty"),

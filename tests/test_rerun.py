@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 import sys
 import textwrap
@@ -129,6 +130,13 @@ def test_a_job_is_run_again_with_the_arguments_that_it_was_given(project):
     assert project.out == "15\n"
     assert project("--rerun", project.job("both")) == 0
     assert project.out == "[5, (1, 2), 'z']\n"
+
+
+def test_a_job_has_its_arguments_so_there_is_no_other_input(project):
+    project("wf.py", "main", "--n", "5")
+    (project.folder / "in").write_bytes(pickle.dumps(((), {"n": 1})))
+    told = error_of(project, "--rerun", project.job("add"), "--input", "in")
+    assert "--rerun of a job has its arguments: leave out --input" in told
 
 
 def test_an_argument_of_a_job_may_be_given_anew(project):

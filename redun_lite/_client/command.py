@@ -205,8 +205,10 @@ def _not_empty(text: str) -> str:
     return text
 
 
-def number_from(least: int = 0, kind: type[float] = int) -> Callable[[str], Any]:
-    """Return what reads a number from some least one on, as the `type` of an argument."""
+def number_from(
+    least: int = 0, most: int | None = None, kind: type[float] = int
+) -> Callable[[str], Any]:
+    """Return what reads a number within some bounds, as the `type` of an argument."""
     from argparse import ArgumentTypeError
 
     def read(text: str) -> float:
@@ -214,9 +216,10 @@ def number_from(least: int = 0, kind: type[float] = int) -> Callable[[str], Any]
             found = kind(text)
         except (ValueError, OverflowError):
             found = kind(least - 1)
-        if not found >= least:  # Of what is not a number, neither is true.
+        if not found >= least or (most is not None and found > most):  # NaN is neither.
             sort = "a whole number" if kind is int else "a number"
-            raise ArgumentTypeError(f"expected {sort} from {least} on, got {shorten(text)}")
+            end = "on" if most is None else f"to {most}"
+            raise ArgumentTypeError(f"expected {sort} from {least} {end}, got {shorten(text)}")
         return found
 
     return read

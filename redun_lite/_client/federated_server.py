@@ -335,7 +335,7 @@ class FederatedServerCommand(Command):
             "--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen"
         )
         parser.add_argument(
-            "--port", type=number_from(), default=DEFAULT_PORT, help="0: any that is free"
+            "--port", type=number_from(0, 65_535), default=DEFAULT_PORT, help="0: any that is free"
         )
         parser.add_argument(
             "--max-runs", type=number_from(1), default=DEFAULT_MAX_RUNS, help="executions at a time"

@@ -131,6 +131,8 @@ def draw(
     """
     found = history.find(what)
     if isinstance(found, ExecutionRow):
+        if is_down:
+            raise wrong_kind(what, found, "a file, a value or a call", ": leave out --down")
         return _draw_execution(history, found, fold, depth)
     if isinstance(found, TaskRow):
         raise wrong_kind(what, found, "an execution, a job, a call, a value or a file")

@@ -136,6 +136,8 @@ class RunCommand(Command):
             _set_log_level(options)
             given = _read_input(options.input) if options.input else ((), {})
             if recorded is not None and recorded.values is not None:
+                if options.input:
+                    raise UsageError("run: --rerun of a job has its arguments: leave out --input")
                 from .rerun import load_arguments
 
                 given = load_arguments(recorded, task)
