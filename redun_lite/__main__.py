@@ -10,8 +10,17 @@ from __future__ import annotations
 import os
 import sys
 
+
+def _present_folder() -> str:
+    """Return the current folder as Python has it on the path, which is empty if it is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
 if __name__ == "__main__":
-    if sys.path and sys.path[0] == os.getcwd():
+    if sys.path and sys.path[0] == _present_folder():
         del sys.path[0]
     from ._cli import main
 

@@ -75,6 +75,8 @@ def _guarded(words: list[str]) -> int:
         if isinstance(error, OSError) and error.errno in NO_ROOM and error.filename is None:
             _let_go_of_stdout()
             return _complain(f"cannot write standard output: {error.strerror}", FAILED)
+        if isinstance(error, FileNotFoundError) and not _is_somewhere():
+            return _complain("the folder that this runs in is gone: go to another one", USAGE)
         from ._client.workflow import shadowing_module
 
         shadowing = shadowing_module()
@@ -94,6 +96,17 @@ def _fill_gaps() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))
+
+
+def _is_somewhere() -> bool:
+    """Say whether the present folder is there: it may have been removed."""
+    import os
+
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _complain(message: str, code: int) -> int:

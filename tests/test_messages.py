@@ -104,7 +104,8 @@ def say(capsysbinary, monkeypatch, tmp_path):
     place.mkdir()
 
     def say(words, folder=place):
-        monkeypatch.chdir(folder)
+        if folder is not None:
+            monkeypatch.chdir(folder)
         capsysbinary.readouterr()
         code = main(words.split() if isinstance(words, str) else list(words))
         out, err = (text.decode() for text in capsysbinary.readouterr())
@@ -192,6 +193,19 @@ def test_push_and_pull_say_what_is_wrong_with_a_repository(say, words, expected,
     code, told = say(words, recorded.folder)
     assert code == expected
     assert message in told
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a folder in use cannot be removed")
+def test_a_folder_that_is_gone_is_told(say, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    say("help", gone)
+    gone.rmdir()
+    for words in ("log", "run flow.py main", "db info", "export", "repo list", "push x.db"):
+        assert say(words, None) == (
+            2,
+            "redun_lite: error: the folder that this runs in is gone: go to another one\n",
+        ), words
 
 
 # New repositories

@@ -166,8 +166,14 @@ def test_sql_reads(repl):
 
 def test_sql_cannot_write(repl):
     code, _, told = repl('sql("DELETE FROM job")')
-    assert code == 1
-    assert "redun_lite: error: " in told
+    assert (code, told) == (1, "redun_lite: error: sql: the database is open for reading only\n")
+
+
+@pytest.mark.parametrize("limit", ["-1", "'x'", "1.5"])
+def test_a_limit_that_is_no_number_is_one_line(repl, limit):
+    code, shown, told = repl(f"query(Job, limit={limit})")
+    assert (code, shown) == (1, "")
+    assert told.startswith("redun_lite: error: query: limit: expected a number from 0 on, got ")
 
 
 def test_an_unknown_id_is_one_line_and_the_prompt_goes_on(repl):

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Callable
 
 from .._display import Palette, format_size, format_time, one_line, terminal_width, use_colour
-from .._errors import RedunLiteError, UsageError
+from .._errors import RedunLiteError, RepositoryWriteError, UsageError, shorten
 from .._filters import (
     EXECUTION_STATUSES,
     JOB_STATUSES,
@@ -136,6 +136,8 @@ class Records:
         """
         if what in MODELS.values():
             kind = _kind_of(what)
+            if limit is not None and not (isinstance(limit, int) and limit >= 0):
+                raise UsageError(f"query: limit: expected a number from 0 on, got {shorten(limit)}")
             return [*Query(self.history, _filters(kind, filters)).iterate(kind, limit)]
         if filters:
             raise UsageError("query: filters are for a model, as in query(Job, status='FAILED')")
@@ -201,8 +203,12 @@ class Records:
 
         The tables are those of `docs/design.md`; `?` stands for each parameter.
         """
-        rows = self.history.database.iterate(query, *parameters)
-        return list(islice(rows, _MOST_ROWS))
+        try:
+            return list(islice(self.history.database.iterate(query, *parameters), _MOST_ROWS))
+        except RepositoryWriteError as error:
+            if "readonly" not in str(error):
+                raise
+            raise UsageError("sql: the database is open for reading only") from None
 
     def _record(self, what: Any) -> Found:
         return self.history.find(what) if isinstance(what, str) else what
