@@ -196,7 +196,7 @@ def find_executions(history: History, ids: Sequence[str]) -> tuple[ExecutionRow,
     elif recent:
         after = recent[0]
     else:
-        raise nothing_recorded(history.address, "latest execution")
+        raise nothing_recorded(history.address, what="no execution")
     earlier = [execution for execution in recent if execution.id < after.id]
     for is_alike in (_has_same_command, _has_same_task):
         for execution in earlier:

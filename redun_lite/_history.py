@@ -309,7 +309,7 @@ def open_history(where: str | Source) -> History | None:
     return History(database, version)
 
 
-def nothing_recorded(address: str, missing: str = "") -> UsageError:
+def nothing_recorded(address: str, missing: str = "", what: str = "nothing") -> UsageError:
     """Return the error of who wants records where there are none.
 
     Parameters
@@ -318,9 +318,11 @@ def nothing_recorded(address: str, missing: str = "") -> UsageError:
         Where the repository is, or would be.
     missing
         What there is not, therefore: the end of the message.
+    what
+        What is not recorded.
     """
     end = f", so there is no {missing}" if missing else ""
-    return UsageError(f"nothing is recorded yet in {address}{end}")
+    return UsageError(f"{what} is recorded yet in {address}{end}")
 
 
 def wrong_kind(text: str, record: Found, wanted: str, hint: str = "") -> UsageError:
@@ -615,7 +617,7 @@ class History:
         if text == "-":
             latest = self.executions(1)
             if not latest:
-                raise nothing_recorded(self.address, "latest execution")
+                raise nothing_recorded(self.address, what="no execution")
             return latest[0]
         text = storable(text)
         found = self._candidates(text) or self._files(text)
@@ -653,7 +655,7 @@ class History:
             return found[0]
         if not found:
             if text == "-":
-                raise nothing_recorded(self.address, "latest execution")
+                raise nothing_recorded(self.address, what="no execution")
             others = self._candidates(storable(text)) or self._files(storable(text))
             if len(others) == 1 and isinstance(others[0], JobRow):
                 return self.execution(others[0].execution_id)

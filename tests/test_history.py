@@ -559,7 +559,7 @@ def test_a_misspelt_task_gets_a_suggestion(two, history, text, name):
 def test_a_dash_without_executions_is_one_line(lab, history):
     lab.run(add(1))
     change(lab, "DELETE FROM execution")
-    with pytest.raises(UsageError, match=r"nothing is recorded yet in .*, so there is no latest"):
+    with pytest.raises(UsageError, match="no execution is recorded yet in "):
         history().find("-")
 
 

@@ -575,3 +575,16 @@ def test_a_wrong_word_is_named_with_what_would_be_right(say, words, message):
     assert code == 2
     assert told.startswith(f"redun_lite: error: {message}")
     assert sorted(os.listdir(say.folder)) == ["file", "folder"]
+
+
+def test_a_repository_of_a_value_alone_is_not_called_empty(say, recorded, tmp_path):
+    file, new = tmp_path / "value.jsonl", tmp_path / "value.db"
+    words = ["export", recorded.ids["value"], "-o", str(file)]
+    assert say(words, recorded.folder)[0] == 0
+    assert say(["import", str(file), "--repo", str(new)])[0] == 0
+    assert say(["log", "--repo", str(new)]) == (1, f"redun_lite: no executions in {new}\n")
+    for command in ("log -", "diff", "timeline -", "diff - -"):
+        assert say([*command.split(), "--repo", str(new)]) == (
+            2,
+            f"redun_lite: error: no execution is recorded yet in {new}\n",
+        ), command

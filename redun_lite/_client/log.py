@@ -281,7 +281,9 @@ class _Log:
         """Say whether all that was to be listed is what there is, and there is nothing."""
         options = self._options
         is_asked = options.id is not None or options.after is not None or _has_filters(options)
-        return not is_asked and self._history.count_executions() == 0
+        if is_asked or self._history.count_executions():
+            return False
+        return not any(self._history.count_rows().values())
 
     def _find(self, text: str) -> Found | None:
         """Return the record of an id; a pattern is taken for one of paths."""
