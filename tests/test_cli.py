@@ -813,6 +813,16 @@ def test_log_lists_executions_with_command_and_tags(project):
     assert "  run -q -u me wf.py main  " in line
 
 
+def test_log_names_others_than_who_asks(project, monkeypatch):
+    monkeypatch.setenv("LOGNAME", "ada")
+    project("run", "-q", "wf.py", "main")
+    project("log")
+    assert project.out.endswith("  (project=flow)\n")
+    monkeypatch.setenv("LOGNAME", "eve")
+    project("log")
+    assert project.out.endswith("  (project=flow, user=ada)\n")
+
+
 def test_log_of_a_dash_is_the_last_execution(project):
     project("run", "-q", "wf.py", "add", "--a", "1")
     assert project("log", "-") == 0

@@ -54,6 +54,7 @@ from .._lineage import VALUE, Limits, LineageNode, TreeLine, trace_down, trace_u
 from .._safe_load import Composite, load_safely
 from .._schema import JOB_NUMBER_BITS, job_number
 from .._uses import TaskVersion, jobs_of_task, latest_jobs_of, origin_of_failure, versions_of_task
+from .origin import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,11 +142,12 @@ class Describer:
         tags = self._history.tags(execution.uuid for execution in rows)
         head = f"{'EXECUTION':<9}  {'STATUS':<9}  {'STARTED':<19}  {'TOOK':>8}  "
         lines = [self._palette.paint(f"{head}COMMAND", "title")] if has_head else []
+        own = ("user", user_name())  # Who asks knows who that is.
         for execution in rows:
             status = self._palette.paint(f"{execution.status:<9}", execution.status)
             command = self._fit(_command(execution), len(head))
             room = None if self._width is None else self._width - len(head) - len(command)
-            told = _told(tags[execution.uuid], room)
+            told = _told([tag for tag in tags[execution.uuid] if tag != own], room)
             lines.append(
                 f"{one_line(execution.uuid[:8]):<9}  {status}  {format_time(execution.started)}  "
                 f"{_duration(execution.started, execution.ended):>8}  {command}"

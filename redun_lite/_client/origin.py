@@ -1,4 +1,4 @@
-"""Where the code of a workflow comes from: its Git commit, told by the files of the checkout.
+"""Where a run comes from: who started it, and the Git commit of its code, told by files.
 
 Each run is tagged with it, so it must cost next to nothing.  To read three small files takes less
 than a millisecond, to start `git` ten.  Only whether files differ from the commit takes `git`,
@@ -20,6 +20,22 @@ _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _SECTION = re.compile(r'\s*\[\s*(\w+)(?:\s+"((?:[^"\\]|\\.)*)")?\s*\]')
 _URL = re.compile(r"\s*url\s*=\s*(.*)$", re.IGNORECASE)
 _USER = re.compile(r"^([a-z][a-z0-9+.-]*://)([^/@]*@)", re.IGNORECASE)
+
+
+def user_name() -> str:
+    """Return the login name of whoever runs this; their number, if that has no name.
+
+    It is what `getpass.getuser` returns, whose module takes longer to import than `log` needs.
+    """
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        if os.environ.get(variable):
+            return os.environ[variable]
+    try:
+        import pwd
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (KeyError, ImportError):  # A container may run under a number without a name.
+        return str(os.getuid())
 
 
 class Checkout(NamedTuple):

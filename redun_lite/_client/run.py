@@ -30,7 +30,7 @@ from .._record import ORIGIN, format_traceback
 from .._version import VERSION
 from .arguments import help_lines, parse_arguments, takes_option
 from .command import FAILED, OK, Command
-from .origin import DirtyCheck, find_checkout, folder_of_workflow
+from .origin import DirtyCheck, find_checkout, folder_of_workflow, user_name
 from .output import open_input
 from .progress import LiveLine, PlainReporter, SilentReporter, TerminalReporter, call_text
 from .setup import make_scheduler
@@ -302,7 +302,7 @@ def _tags(
     automatic = {"project": options.project, "user": options.user, "doc": options.doc}
     if not options.no_tags:
         automatic["project"] = options.project or task.namespace or os.path.basename(os.getcwd())
-        automatic["user"] = options.user or _user()
+        automatic["user"] = options.user or user_name()
         automatic["redun_lite.version"] = VERSION
         if checkout is not None:
             automatic["git_commit"] = checkout.commit
@@ -312,15 +312,6 @@ def _tags(
         *((key, value) for key, value in automatic.items() if value and key not in named),
         *given,
     ]
-
-
-def _user() -> str:
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, ImportError, OSError):  # A container may run under a number without a name.
-        return str(os.getuid())
 
 
 def _context(config: Config, options: Namespace) -> dict[str, Any]:
