@@ -264,10 +264,8 @@ ORDER BY id LIMIT ?
 NEXT_JOB_OF_CALL = """
 SELECT id FROM job WHERE id BETWEEN ? AND ? AND call_id = ? ORDER BY id LIMIT 1
 """
-FAILED_BELOW = """
-SELECT max(job.id) FROM call JOIN job ON job.call_id = call.id
-WHERE call.result_id = ? AND job.id > ? AND job.id <= ? AND job.status = 'FAILED'
-"""
+CALLS_WITH_RESULT = "SELECT id FROM call WHERE result_id = ? ORDER BY id DESC LIMIT ?"
+JOBS_OF_CALLS = "SELECT id, status FROM job WHERE id > ? AND id <= ? AND call_id IN ({ids})"
 EXECUTIONS_AT = """
 SELECT id FROM execution WHERE started <= ? AND (ended IS NULL OR ended >= ?)
 ORDER BY id DESC LIMIT 8
@@ -412,7 +410,7 @@ class _Search:
             and (other.id == earlier.id or other.computed < self._job.started)
         ]
         if self._job.status == FAILED and call.single_id in {other.single_id for other in known}:
-            failed = self._first_row(FAILED_BELOW, call.result_id, self._job.id, self._last)
+            failed = self._failed_below(call.result_id)
             return self._why(REPLAYED, "what it led to failed", failed=failed, **found)
         if not known:
             error = self._loaded_value(earlier.result_id)
@@ -434,6 +432,14 @@ class _Search:
         if below:
             return self._why(BELOW, below=below, **found)
         return self._why(UNKNOWN_REASON, files=files, **found)
+
+    def _failed_below(self, error_id: int) -> JobRow | None:
+        """Return the job below that failed with an error which was passed on from there."""
+        rows = self._database.rows(CALLS_WITH_RESULT, error_id, _MAX_CANDIDATES)
+        calls = [call_id for (call_id,) in rows]
+        jobs = self._database.rows_in(JOBS_OF_CALLS, calls, self._job.id, self._last)
+        failed = [job_id for job_id, status in jobs if status == FAILED]
+        return self._history.job(max(failed)) if failed else None
 
     def _changed_below(self, before: int, after: int) -> list[CodeChange]:
         if before == after:
