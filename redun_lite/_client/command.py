@@ -146,14 +146,14 @@ def make_parser(command: str, description: str, add_help: bool = True) -> Argume
             self.actions: Any = None
             self.is_action = False
 
-        def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-            found, left = self.parse_known_args(args, namespace)
+        def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+            found, left = self.parse_known_args(*args, **kwargs)
             if left:
                 self.refuse(left[0])
             return found
 
-        def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-            found, left = super().parse_known_args(args, namespace)
+        def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+            found, left = super().parse_known_args(*args, **kwargs)
             if left and self.is_action:  # Else the command's parser would be told, and complain.
                 self.refuse(left[0])
             return found, left
