@@ -44,6 +44,7 @@ from .._errors import (
     NewerRepository,
     NotARepository,
     RepositoryError,
+    RepositoryNotOpened,
     RepositoryWriteError,
     UsageError,
 )
@@ -846,7 +847,7 @@ class PostgresDatabase:
 
     def _explain_refusal(self, text: str) -> RepositoryError:
         if "does not exist" in text and "database" in text:
-            return RepositoryError(
+            return RepositoryNotOpened(
                 f"{self.address}: there is no such database on the server; make it with createdb, "
                 "or correct the URI"
             )

@@ -318,8 +318,7 @@ def test_a_database_that_does_not_exist_is_named(postgres, login):
     with pytest.raises(RepositoryError) as caught:
         Repository.from_config(backend(db_uri=uri))
     assert str(caught.value) == (
-        f"{uri}: there is no such database on the server; make it with createdb, or correct "
-        "[backend] db_uri"
+        f"{uri}: there is no such database on the server; make it with createdb, or correct the URI"
     )
 
 
@@ -329,7 +328,7 @@ def test_a_server_that_is_down_at_start_is_an_error_in_one_line(make_postgres, l
     with pytest.raises(RepositoryError) as caught:
         Repository.from_config(backend(db_uri="postgresql://127.0.0.1:1/jobs"))
     assert str(caught.value).startswith("cannot reach postgresql://127.0.0.1:1/jobs in 2 tries (")
-    assert str(caught.value).endswith("; check [backend] db_uri, and that the server runs")
+    assert str(caught.value).endswith("; check its URI, and that the server runs")
     assert "\n" not in str(caught.value)
     assert 0 < sum(waited) <= 2
 
