@@ -5,10 +5,10 @@ Facts that do change (how an execution and its jobs stand, whether a handle's st
 merged by rules that do not depend on who comes first, so repositories that have exchanged all they
 have are equal.
 
-A block of records is one transaction, and each block comes after what it refers to.  So executions
-may go on beside it, and what was written before an interruption is whole as far as it goes; to do
-it again completes it.  An execution gets its state when all is there: until then it has one that no
-other repository has, so that whoever compares the two sees that something is missing.
+Some blocks of records are one transaction, and each block comes after what it refers to.  So
+executions may go on beside it, and what was written before an interruption is whole as far as it
+goes; to do it again completes it.  An execution gets its state when all is there: until then it has
+one that no other repository has, so that whoever compares the two sees that something is missing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Callable
 from ._digest import KEY_SIZE
 from ._errors import RepositoryError
 from ._interchange import (
+    BLOCK_BYTES,
     CallItem,
     ChildrenItem,
     ExecutionItem,
@@ -35,6 +36,7 @@ from ._interchange import (
     ValueItem,
     call_id,
     key_and_outcome,
+    size_of,
 )
 from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
@@ -65,10 +67,13 @@ from ._writer import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ._database import Database
     from ._value_store import StoredFile, StorePlace, ValueStore
+
+TRANSACTION_RECORDS = 16_384
+"""Records of one transaction: a few tenths of a second, so that others can write between."""
 
 _MOST_REMEMBERED = 150_000  # Row ids of each kind of record: about 30 MB.
 
@@ -123,7 +128,7 @@ class Absorber:
         self._database = database
         self._place = place
         self._store: ValueStore | None = None
-        self._stored: dict[bytes, StoredFile] = {}  # Files of the values of the present block.
+        self._stored: dict[bytes, StoredFile] = {}  # Files of values that are being written.
         self._remembered: dict[str, dict[Any, int]] = {}  # Row ids by kind and digest.
         self._collected: list[Any] = []
         self._types: dict[str, int] = {}
@@ -140,12 +145,15 @@ class Absorber:
             One refers to something that is neither among them nor here.
         """
         self._states.clear()
-        for block in blocks:
-            if self._place is not None and type(block[0]) is ValueItem:
-                self._store_large(block, self._place)
+        for together in _transactions(blocks):
+            self._stored.clear()
+            for block in together:
+                if self._place is not None and type(block[0]) is ValueItem:
+                    self._store_large(block, self._place)
             with self._database.transaction():
                 self._forget_collected()
-                _WRITERS[type(block[0])](self, block)
+                for block in together:
+                    _WRITERS[type(block[0])](self, block)
         with self._database.transaction():
             self._database.execute_many(UPDATE_EXECUTION, self._states)
 
@@ -215,7 +223,6 @@ class Absorber:
 
     def _store_large(self, items: list[ValueItem], place: StorePlace) -> None:
         """Write the files of values that are new, and too large for the database."""
-        self._stored.clear()
         large = {item.digest: item.data for item in items if len(item.data) > place.min_size}
         for digest, _ in self._database.rows_in(IDS.format(kind="value"), list(large)):
             large.pop(digest, None)
@@ -262,7 +269,11 @@ class Absorber:
                 again.add(digest)
         self._count("value", len(items) - len(again))
         self._remember("value", ids)
-        places = [(ids[key], *file) for key, file in stored.items() if key not in again]
+        places = [
+            (ids[item.digest], *stored[item.digest])
+            for item in items
+            if item.digest in stored and item.digest not in again
+        ]
         self._database.insert(INSERT_STORED, places, IGNORE)
         files = [(ids[item.digest], item.path) for item in items if item.path is not None]
         self._database.insert(INSERT_FILE, files, IGNORE)
@@ -465,6 +476,24 @@ def _optional_call(key: bytes | None, outcome: int) -> bytes:
 
 def _job_id(execution_id: int, number: int) -> int:
     return (execution_id << JOB_NUMBER_BITS) + number
+
+
+def _transactions(blocks: Iterable[list[Any]]) -> Iterator[list[list[Any]]]:
+    """Yield the blocks that are written in one transaction.
+
+    The more they are, the fewer times a page of an index is written anew.
+    """
+    together: list[list[Any]] = []
+    records = size = 0
+    for block in blocks:
+        together.append(block)
+        records += len(block)
+        size += size_of(block)
+        if records >= TRANSACTION_RECORDS or size >= BLOCK_BYTES:
+            yield together
+            together, records, size = [], 0, 0
+    if together:
+        yield together
 
 
 def _complete(kind: str, wanted: Sequence[Any], found: dict[Any, int]) -> dict[Any, int]:

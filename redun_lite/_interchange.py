@@ -49,8 +49,8 @@ FORMAT = 1
 MAX_CHECKED_SIZE = 100_000
 """Bytes of the longest value whose key is computed: a tenth of a second's work."""
 
-BLOCK_RECORDS = 4_096
-"""Records of one block."""
+BLOCK_RECORDS = 1_024
+"""Records of one block: what stays near the processor while all is done with it."""
 
 BLOCK_BYTES = 8_000_000
 """Bytes of lines, or of values, after which a block ends, however few they are."""
@@ -242,6 +242,15 @@ def in_blocks(items: Iterable[Item]) -> Iterator[list[Any]]:
             size += _REFERENCE_BYTES * len(item[1])
     if block:
         yield block
+
+
+def size_of(block: list[Any]) -> int:
+    """Return about how many bytes the values or references of a block take."""
+    if type(block[0]) is ValueItem:
+        return sum(len(item.data) for item in block)
+    if isinstance(block[0], _LISTS):
+        return _REFERENCE_BYTES * sum(len(item[1]) for item in block)
+    return 0
 
 
 def identities_of(block: list[Any]) -> list[Any]:

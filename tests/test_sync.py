@@ -165,6 +165,7 @@ def test_long_lists_and_many_records_are_read_in_parts(recorded, tmp_path, monke
     monkeypatch.setattr("redun_lite._interchange.BLOCK_RECORDS", 2)
     monkeypatch.setattr("redun_lite._sync._MOST_IN_MEMORY", 10)
     monkeypatch.setattr("redun_lite._absorb._MOST_REMEMBERED", 10)
+    monkeypatch.setattr("redun_lite._absorb.TRANSACTION_RECORDS", 3)
     lines = list(export_lines(recorded))
     children = [json.loads(line)["children"] for line in lines if b'"kind":"children"' in line]
     assert max(map(len, children)) == 2
@@ -630,8 +631,11 @@ def test_an_execution_goes_on_beside_an_import(exported, tmp_path):
 
 
 @pytest.mark.parametrize("passed", ["value", "call"])
-def test_an_import_finds_that_garbage_was_collected_beside_it(recorded, tmp_path, passed):
+def test_an_import_finds_that_garbage_was_collected_beside_it(
+    recorded, tmp_path, monkeypatch, passed
+):
     """What is written and not referred to yet is garbage; so the ids of rows are looked up anew."""
+    monkeypatch.setattr("redun_lite._absorb.TRANSACTION_RECORDS", 1)
     lab = Lab(tmp_path)
     lab.run(double(1))
 
