@@ -31,6 +31,20 @@ from ._errors import ExecutorError
 GRACE = 2.0
 """Seconds between asking a script to end (SIGTERM) and ending it (SIGKILL)."""
 
+STARTING = threading.Lock()
+"""Held while a script is started, and while this process is forked.
+
+To start a program, Python waits for the end of a pipe that is closed where the program begins.  A
+process that is forked meanwhile, such as a worker, would have that pipe as well, never close it,
+and keep the start of the script waiting for as long as it lives.
+"""
+
+os.register_at_fork(
+    before=STARTING.acquire,
+    after_in_parent=STARTING.release,
+    after_in_child=STARTING.release,
+)
+
 _TOO_LATE = "the script was ended before it began"
 _PAUSE = 0.01  # Seconds between two looks at whether a group is gone.
 
@@ -141,15 +155,16 @@ class ScriptRunner:
             if self._is_stopped:
                 raise ExecutorError(_TOO_LATE)
             if self._guard is None or self._guard.poll() is not None:
-                self._guard = subprocess.Popen(
-                    ["/bin/sh", "-c", _GUARD, "sh", str(self.grace)],
-                    bufsize=0,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    cwd="/",
-                    start_new_session=True,
-                )
+                with STARTING:
+                    self._guard = subprocess.Popen(
+                        ["/bin/sh", "-c", _GUARD, "sh", str(self.grace)],
+                        bufsize=0,
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                        cwd="/",
+                        start_new_session=True,
+                    )
             assert self._guard.stdin is not None
             return self._guard.stdin.fileno()
 
@@ -228,13 +243,14 @@ class RunningScript:
         with self._lock:
             if self._is_ending:
                 raise ExecutorError(_TOO_LATE)
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _START, "sh", *arguments],
-                stdin=pipe,
-                stdout=stdout,
-                stderr=stderr,
-                start_new_session=True,
-            )
+            with STARTING:
+                self._process = subprocess.Popen(
+                    ["/bin/sh", "-c", _START, "sh", *arguments],
+                    stdin=pipe,
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
+                )
             self._group = self._process.pid
 
     def _wait(self) -> int:

@@ -314,3 +314,37 @@ def test_scripts_end_when_the_program_is_killed(start_program, number):
     program.send_signal(number)
     program.communicate(timeout=SECONDS)
     lifeline.wait_for_end()
+
+
+def test_no_process_is_forked_while_a_script_is_started(tmp_path, monkeypatch):
+    held = []
+    start = subprocess.Popen
+
+    def watched(*args, **options):
+        held.append(shell.STARTING.locked())
+        return start(*args, **options)
+
+    monkeypatch.setattr(shell.subprocess, "Popen", watched)
+    assert Lab(tmp_path).run(script("echo hello")) == b"hello\n"
+    assert held == [True, True]  # The guard, and the script.
+    assert not shell.STARTING.locked()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # The thread makes Python warn of fork.
+def test_a_fork_waits_for_the_start_of_a_script_and_takes_no_lock_along():
+    ended = []
+
+    def fork():
+        pid = os.fork()
+        if not pid:
+            os._exit(3 if shell.STARTING.locked() else 0)
+        ended.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+    thread = threading.Thread(target=fork)
+    with shell.STARTING:
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive()
+    thread.join(SECONDS)
+    assert ended == [0]
+    assert not shell.STARTING.locked()
