@@ -445,11 +445,11 @@ def _sequence(*fields: _Field, is_sorted: bool = True) -> _Field:
 
     def write(values: Sequence[Any]) -> list[str]:
         parts = list(chain.from_iterable(values))
-        if len(fields) > 1:
+        if len(fields) == 1:
+            texts = iter(list(fields[0].write(parts)))
+        else:
             columns = [field.write(column) for field, column in zip(fields, zip(*parts))]
             texts = iter([f"[{','.join(row)}]" for row in zip(*columns)])
-        else:
-            texts = iter(list(fields[0].write(parts)))
         return [f"[{','.join(islice(texts, len(value)))}]" for value in values]
 
     def read_parts(parts: list[Any]) -> Sequence[Any]:
