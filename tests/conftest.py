@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 
 import pytest
 from hypothesis import settings
@@ -31,9 +32,14 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_finish():
-    """Keep the garbage collector from what pytest holds of thousands of tests."""
+    """Keep the garbage collector from what pytest holds of thousands of tests.
+
+    And keep the bytecode of tests only: a workflow that a test writes again within a second, as
+    long as it was, would be taken for the one before.
+    """
     gc.freeze()
     gc.enable()
+    sys.dont_write_bytecode = True
 
 
 @pytest.fixture

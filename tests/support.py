@@ -188,6 +188,7 @@ def python(
     environment = {**os.environ, **environ}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     if arguments[:2] == ("-m", "redun_lite"):
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Of what a test may write again.
         done = commands.python(arguments, folder or os.getcwd(), environment)
     else:
         done = subprocess.run(

@@ -129,6 +129,7 @@ def _run(request: Request) -> None:
     os.environ.clear()
     os.environ.update(request.environ)
     time.tzset()
+    sys.dont_write_bytecode = bool(request.environ.get("PYTHONDONTWRITEBYTECODE"))
     sys.stdin = open(0, encoding="utf-8", closefd=False)
     sys.stdout = _writer(1, "strict")
     sys.stderr = _writer(2, "backslashreplace")
