@@ -38,8 +38,8 @@ from ._interchange import (
     key_and_outcome,
     size_of,
 )
-from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS
+from ._status import RUNNING
 from ._value_store import open_store
 from ._writer import (
     IGNORE,

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._compare import Difference, differences, externals_in
 from ._errors import UsageError
 from ._history import MAX_LINE_SIZE, ExecutionRow, JobRow, nothing_recorded
-from ._job import CACHED, DONE, FAILED
 from ._record import ErrorValue
 from ._safe_load import Composite, load_safely
 from ._schema import job_ids
+from ._status import CACHED, DONE, FAILED
 from ._why import CodeChange, compare_code
 
 if TYPE_CHECKING:

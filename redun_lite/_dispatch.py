@@ -18,11 +18,12 @@ from typing import Any, Callable, Protocol
 from ._errors import HashError, RedunLiteError, TaskError, TaskTimeout
 from ._executor import Executor
 from ._expr import dumps_expr, loads_expr
-from ._job import RUNNING, Job, Notice, Reporter, Run, Stage
+from ._job import Job, Notice, Reporter, Run, Stage
 from ._limits import Limits
 from ._options import TaskOptions
 from ._record import title_of
 from ._recorder import Recorder
+from ._status import RUNNING
 from ._timers import Timers, now
 
 _RUN, _PAUSED = Stage.RUN, Stage.PAUSED

@@ -12,16 +12,13 @@ import time
 from itertools import islice
 from typing import IO, TYPE_CHECKING
 
-from ._job import CACHED, CANCELLED, DONE, FAILED, PENDING, RUNNING
+from ._status import CACHED, CANCELLED, DONE, FAILED, KILLED, PENDING, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import TypeVar
 
     T = TypeVar("T")
-
-KILLED = "KILLED"
-"""Shown in place of RUNNING for what a process that is gone left behind."""
 
 RETRY = "RETRY"
 """Shown of an attempt that failed and is repeated."""

@@ -46,19 +46,7 @@ from ._expr import (
 from ._handle import RunHandles
 from ._handled_errors import HandledErrors
 from ._hash import key_of
-from ._job import (
-    CACHED,
-    CANCELLED,
-    DONE,
-    FAILED,
-    RUNNING,
-    Evaluation,
-    Job,
-    JobInfo,
-    Reporter,
-    Stage,
-    TaskEvaluation,
-)
+from ._job import Evaluation, Job, JobInfo, Reporter, Stage, TaskEvaluation
 from ._options import (
     CONTEXT_OPTION,
     CacheCheckValid,
@@ -72,6 +60,7 @@ from ._record import ScriptResult, has_hooks
 from ._recorded_results import INVALID, RecordedResults
 from ._recorder import PartOf, Recorder
 from ._schema import JOB_NUMBER_BITS
+from ._status import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from ._task import Task, TaskCode, get_task_registry
 from ._timers import now
 from ._value import get_type_registry, own_containers

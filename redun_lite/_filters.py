@@ -15,10 +15,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ._display import KILLED
 from ._errors import HashError, UsageError, shorten, suggest
 from ._ini import value_of_word
-from ._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
+from ._status import CACHED, CANCELLED, DONE, FAILED, KILLED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ._database import Upkeep
 from ._errors import RedunLiteError, UsageError
 from ._id_set import IdCounts, IdSet
-from ._job import RUNNING
 from ._schema import JOB_NUMBER_BITS, job_ids
+from ._status import RUNNING
 from ._tagged import on_nothing
 from ._timers import now
 from ._value_store import is_own, remove, resolve, store_name

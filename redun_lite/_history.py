@@ -20,12 +20,12 @@ import socket
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from ._database import ALL
-from ._display import KILLED, format_job_id, one_line
+from ._display import format_job_id, one_line
 from ._errors import RepositoryError, StoredValueError, UsageError, suggest
-from ._job import CACHED, RUNNING
 from ._record import ErrorValue
 from ._schema import JOB_NUMBER_BITS, VERSION, job_number
 from ._sqlite import source_at, storable
+from ._status import CACHED, KILLED, RUNNING
 from ._timers import now
 from ._value import dumps
 from ._value_store import StoredFile, fetch, home_of, is_safe_to_show

@@ -35,10 +35,10 @@ from ._digest import KEY_SIZE, digest
 from ._encoders import tag
 from ._errors import UsageError
 from ._hash import key_of
-from ._job import STATUSES
 from ._recompute import is_key_of_call, key_of_plain
 from ._record import ErrorValue
 from ._safe_load import Composite, load_safely
+from ._status import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

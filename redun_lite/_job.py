@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ._expr import ValueExpression
 from ._hash import key_of
 from ._promise import Promise
+from ._status import PENDING
 from ._value import Value
 
 if TYPE_CHECKING:
@@ -25,18 +26,6 @@ if TYPE_CHECKING:
     from ._provenance import CachedCall, CallNode, CallRecord, ValueRecord
     from ._task import Task, TaskCode
     from ._timers import Timer
-
-PENDING = "PENDING"
-RUNNING = "RUNNING"
-FAILED = "FAILED"
-CACHED = "CACHED"
-DONE = "DONE"
-CANCELLED = "CANCELLED"
-STATUSES = (PENDING, RUNNING, CACHED, DONE, FAILED, CANCELLED)
-
-UNCACHED_TAG = "redun_lite.uncached"
-"""Tag of an execution that names a task for which no recorded result was looked for, and the option
-that said so, as `docs.align: cache=False`.  The task of a whole run is `*`."""
 
 
 class Stage:

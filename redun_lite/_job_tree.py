@@ -11,8 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ._history import SELECT_JOB
-from ._job import CACHED, DONE, STATUSES
 from ._schema import JOB_NUMBER_BITS, job_ids
+from ._status import CACHED, DONE, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

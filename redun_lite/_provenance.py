@@ -16,6 +16,10 @@ from ._task import Task, TaskCode
 if TYPE_CHECKING:
     from ._handle import HandleChange
 
+UNCACHED_TAG = "redun_lite.uncached"
+"""Tag of an execution that names a task for which no recorded result was looked for, and the option
+that said so, as `docs.align: cache=False`.  The task of a whole run is `*`."""
+
 
 class ValueRecord:
     """A value to be recorded.

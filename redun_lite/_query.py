@@ -25,7 +25,6 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Callable, Generic, NamedTuple, TypeVar
 
 from ._database import ALL, marks
-from ._display import KILLED
 from ._errors import UsageError, suggest
 from ._filters import Filters, TagFilter, ValueFilter
 from ._history import (
@@ -46,8 +45,8 @@ from ._history import (
     _parsed,
     paths_like,
 )
-from ._job import CACHED, DONE, RUNNING
 from ._schema import JOB_NUMBER_BITS, job_ids
+from ._status import CACHED, DONE, KILLED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -14,10 +14,11 @@ from ._digest import digest, is_flat
 from ._errors import HashError, RedunLiteError, ValueTooLarge
 from ._expr import key_of_expr
 from ._hash import key_of
-from ._job import UNCACHED_TAG, Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
+from ._job import Job, NestedEvaluation, OperatorEvaluation, TaskEvaluation
 from ._options import holds_expressions, parse_tags
 from ._promise import Promise
 from ._provenance import (
+    UNCACHED_TAG,
     AttemptRecord,
     CachedCall,
     CallNode,

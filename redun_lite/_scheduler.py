@@ -22,10 +22,11 @@ from ._executor import Executor, LocalExecutor, make_executor, unknown_executor
 from ._expr import Expression, format_expr
 from ._federation import federation_of
 from ._handle import set_state_finder
-from ._job import CANCELLED, DONE, FAILED, Reporter
+from ._job import Reporter
 from ._merged import merged
 from ._record import show_remote_traceback, trim_traceback
 from ._recorder import PartOf
+from ._status import CANCELLED, DONE, FAILED
 from ._timers import now
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ._database import ALL
 from ._history import SELECT_JOB, ExecutionRow, JobRow, TaskRow
-from ._job import STATUSES
 from ._schema import FIRST_WITH_JOB_INDEXES, job_ids
+from ._status import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -30,9 +30,10 @@ from ._compare import (
 )
 from ._digest import digest
 from ._history import JobRow, TaskRow, ValueRow
-from ._job import CACHED, FAILED, UNCACHED_TAG
+from ._provenance import UNCACHED_TAG
 from ._safe_load import Composite, load_safely
 from ._schema import JOB_NUMBER_BITS, job_ids
+from ._status import CACHED, FAILED
 from ._uses import jobs_of_task
 
 if TYPE_CHECKING:

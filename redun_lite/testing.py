@@ -27,8 +27,9 @@ from ._errors import without_our_frame
 from ._executor import Executor, LocalExecutor
 from ._expr import Expression
 from ._history import History, open_history
-from ._job import CACHED, Job, current
+from ._job import Job, current
 from ._scheduler import Scheduler
+from ._status import CACHED
 from ._task import PartialTask, Task, get_current_namespace, get_task_registry, namespace
 
 __all__ = ["InlineExecutor", "TemporaryRepository", "assert_cached", "assert_ran", "jobs_of"]

@@ -14,7 +14,7 @@ from redun_lite._client.graph import draw
 from redun_lite._client.picture import FILE, Box, Picture, to_svg
 from redun_lite._errors import UsageError
 from redun_lite._history import open_history
-from redun_lite._job import CACHED, CANCELLED, DONE, FAILED
+from redun_lite._status import CACHED, CANCELLED, DONE, FAILED
 
 redun_namespace = "test_graph"
 

@@ -11,8 +11,7 @@ import pytest
 
 from redun_lite._client.picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg
 from redun_lite._client.svg import escape, fit, text_width
-from redun_lite._display import KILLED
-from redun_lite._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
+from redun_lite._status import CACHED, CANCELLED, DONE, FAILED, KILLED, RUNNING
 
 HOSTILE = "</title><script>alert(1)</script>\"'&\\ \x00\x1b[2J\ud800\uffff\u202e]];end %%{init}"
 

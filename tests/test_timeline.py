@@ -14,7 +14,7 @@ from redun_lite import subrun, task
 from redun_lite._cli import main
 from redun_lite._client.timeline import Bar, _in_lanes, chrome_trace, draw, read_timeline, ticks
 from redun_lite._history import open_history
-from redun_lite._job import CACHED, DONE, FAILED
+from redun_lite._status import CACHED, DONE, FAILED
 
 redun_namespace = "test_timeline"
 SECOND = 1_000_000

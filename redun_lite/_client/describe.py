@@ -48,11 +48,11 @@ from .._history import (
     TaskRow,
     ValueRow,
 )
-from .._job import DONE, FAILED
 from .._job_tree import TreeEntry, all_children, all_jobs, children, job_tree
 from .._lineage import VALUE, Limits, LineageNode, TreeLine, trace_down, trace_up, tree_of
 from .._safe_load import Composite, load_safely
 from .._schema import JOB_NUMBER_BITS, job_number
+from .._status import DONE, FAILED
 from .._uses import TaskVersion, jobs_of_task, latest_jobs_of, origin_of_failure, versions_of_task
 from .origin import user_name
 

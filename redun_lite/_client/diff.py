@@ -41,7 +41,7 @@ from .._display import (
 from .._errors import UsageError
 from .._format_value import format_value
 from .._history import MAX_LINE_SIZE
-from .._job import FAILED
+from .._status import FAILED
 from .._uses import origin_of_failure
 from .._why import is_same_place
 from .command import OK, Command, add_pager_option, add_repository_option, page, recorded

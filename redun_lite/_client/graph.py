@@ -16,18 +16,10 @@ import os
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from .._display import (
-    KILLED,
-    format_call,
-    format_count,
-    format_duration,
-    format_time,
-    one_line,
-)
+from .._display import format_call, format_count, format_duration, format_time, one_line
 from .._errors import UsageError
 from .._format_value import format_stored, format_stored_error
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow, wrong_kind
-from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from .._lineage import (
     CALL,
     Limits,
@@ -38,6 +30,7 @@ from .._lineage import (
     trace_up,
 )
 from .._schema import JOB_NUMBER_BITS, job_ids, job_number
+from .._status import CACHED, CANCELLED, DONE, FAILED, KILLED, RUNNING
 from .command import OK, Command, add_repository_option, number_from, recorded
 from .output import format_of, write_output
 from .picture import FILE, JOB, Arrow, Box, Picture, to_dot, to_mermaid, to_svg

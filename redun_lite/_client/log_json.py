@@ -16,8 +16,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from .._history import CallRow, ExecutionRow, FileRow, JobRow, TaskRow, ValueRow
-from .._job import CACHED
 from .._query import Kind
+from .._status import CACHED
 from .describe import BLOCK, error_of, stored_text
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._display import one_line
-from .._job import DONE
+from .._status import DONE
 from . import layout
 from .svg import STATUS_COLOURS, Svg, fit, number, text_width
 

@@ -34,9 +34,10 @@ from .._display import (
 )
 from .._errors import ScriptError
 from .._format_value import format_error, format_script_error, format_value
-from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES, Reporter, Stage
+from .._job import Reporter, Stage
 from .._record import message_of
 from .._schema import job_number
+from .._status import CACHED, CANCELLED, DONE, FAILED, RUNNING, STATUSES
 
 if TYPE_CHECKING:
     from .._job import Job

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from .._display import KILLED, one_line, printable
-from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
+from .._display import one_line, printable
+from .._status import CACHED, CANCELLED, DONE, FAILED, KILLED, RUNNING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

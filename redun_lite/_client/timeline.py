@@ -20,7 +20,6 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from .._display import (
-    KILLED,
     format_call,
     format_count,
     format_duration,
@@ -29,8 +28,8 @@ from .._display import (
     one_line,
 )
 from .._format_value import format_stored
-from .._job import CACHED, CANCELLED, DONE, FAILED, RUNNING
 from .._schema import JOB_NUMBER_BITS, job_ids, job_number
+from .._status import CACHED, CANCELLED, DONE, FAILED, KILLED, RUNNING
 from .command import OK, Command, add_repository_option, recorded
 from .graph import short_names
 from .output import format_of, write_output

@@ -37,7 +37,7 @@ from .._display import (
 from .._errors import UsageError
 from .._format_value import format_value
 from .._history import MAX_LINE_SIZE, ExecutionRow, JobRow, TaskRow, wrong_kind
-from .._job import CACHED
+from .._status import CACHED
 from .._uses import jobs_of_task
 from .._why import ArgumentChange, CodeChange, Step, Why, explain
 from .command import OK, Command, add_pager_option, add_repository_option, page, recorded
