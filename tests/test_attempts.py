@@ -475,7 +475,7 @@ def test_a_run_that_has_failed_tries_nothing_again(lab, log):
             time.sleep(0.001)
         raise KeyError("other")
 
-    call = flaky.options(retries=5, retry_delay=0.2)(log.path, 9)
+    call = flaky.options(retries=5, retry_delay=1)(log.path, 9)
     with pytest.raises(KeyError, match="other"):
         lab.run([long(), call, fails_after(log.path)], reporter=Waits())
     assert len(log.take()) == 1
