@@ -75,9 +75,14 @@ class Registry(Generic[AnyTask]):
         return dict(self._tasks)
 
     def restore(self, tasks: dict[str, AnyTask]) -> None:
-        """Return to what a snapshot holds."""
+        """Return to what a snapshot holds.
+
+        What has come from this package meanwhile stays: its modules are imported once, when they
+        are first of use, and do not define their tasks again.
+        """
+        ours = {name: task for name, task in self._tasks.items() if name.startswith(_OWN_TASKS)}
         self._tasks.clear()
-        self._tasks.update(tasks)
+        self._tasks.update({**ours, **tasks})
         self.version += 1
 
     def get(self, task_name: str | None = None, hash: str | None = None) -> AnyTask | None:

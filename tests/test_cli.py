@@ -101,12 +101,11 @@ def project(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
     registry = get_task_registry()
-    ours = {
-        task.fullname: task for task in registry if task.func.__module__.startswith("redun_lite")
-    }
-    monkeypatch.setattr(registry, "_tasks", ours)  # Those of other tests are none of the user's.
+    tasks = registry.snapshot()
+    registry.restore({})  # Those of other tests are none of the user's.
     known = set(sys.modules)
     yield Project(tmp_path, capsys)
+    registry.restore(tasks)
     for name in set(sys.modules) - known:
         if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
             del sys.modules[name]

@@ -38,8 +38,8 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("REDUN_LITE_CONFIG", raising=False)
     registry = get_task_registry()
-    ours = {t.fullname: t for t in registry if t.func.__module__.startswith("redun_lite")}
-    monkeypatch.setattr(registry, "_tasks", ours)
+    tasks = registry.snapshot()
+    registry.restore({})
     (tmp_path / "wf.py").write_text(textwrap.dedent(WORKFLOW))
 
     def run(*words):
@@ -47,6 +47,7 @@ def run(tmp_path, monkeypatch, capsys):
         return (main(list(words)), *capsys.readouterr())
 
     yield run
+    registry.restore(tasks)
     sys.modules.pop("wf", None)
 
 

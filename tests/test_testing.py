@@ -221,3 +221,12 @@ def test_a_snapshot_of_the_registry_forgets_what_came_later():
     registry.restore(known)
     assert registry.get("later.local") is None
     assert registry.get("test_testing.add") is add
+
+
+def test_a_snapshot_of_the_registry_keeps_what_this_package_has_defined_since():
+    registry = get_task_registry()
+    known = registry.snapshot()
+    registry.restore({})
+    assert registry.get("test_testing.add") is None
+    assert registry.get("redun_lite.subrun") is not None
+    registry.restore(known)
