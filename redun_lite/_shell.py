@@ -39,11 +39,12 @@ process that is forked meanwhile, such as a worker, would have that pipe as well
 and keep the start of the script waiting for as long as it lives.
 """
 
-os.register_at_fork(
-    before=STARTING.acquire,
-    after_in_parent=STARTING.release,
-    after_in_child=STARTING.release,
-)
+if hasattr(os, "register_at_fork"):  # Else nothing is forked.
+    os.register_at_fork(
+        before=STARTING.acquire,
+        after_in_parent=STARTING.release,
+        after_in_child=STARTING.release,
+    )
 
 _TOO_LATE = "the script was ended before it began"
 _PAUSE = 0.01  # Seconds between two looks at whether a group is gone.
