@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 STREAM = "-"
 """What stands for standard input or output in place of a file."""
 
-_ENOUGH = 65_536  # Bytes that are written together.
+_ENOUGH = 65_536  # Bytes that are read or written together.
+_MOST_AHEAD = 32_000_000  # Bytes that are read before they are asked for.
 
 _REASONS = {
     errno.EISDIR: "it is a folder",
@@ -70,6 +71,58 @@ def open_input(path: str) -> IO[bytes]:
         return open(path, "rb")
     except OSError as error:
         raise file_error("read", path, error) from None
+
+
+def read_ahead(stream: IO[bytes], size: int = _ENOUGH) -> Iterator[bytes]:
+    """Yield the lines of standard input, which a thread reads before they are asked for.
+
+    A pipe holds little.  Who writes into it would stand still whenever, and as long as, one works
+    on what has come.
+
+    Parameters
+    ----------
+    size
+        Bytes that are read together.
+
+    Raises
+    ------
+    UsageError, FileSystemError
+        It cannot be read.
+    """
+    from queue import Queue
+    from threading import Thread
+
+    try:
+        descriptor = stream.fileno()
+    except (AttributeError, OSError):  # It is in memory.
+        yield from stream
+        return
+    pieces: Queue[bytes | OSError] = Queue(_MOST_AHEAD // size)
+
+    def read() -> None:
+        try:
+            while piece := os.read(descriptor, size):
+                pieces.put(piece)
+            pieces.put(b"")
+        except OSError as error:
+            pieces.put(error)
+
+    # By its number: when the program ends, no thread may have the lock of the stream.
+    Thread(target=read, name="redun_lite-input", daemon=True).start()
+    begun: list[bytes] = []  # Of a line whose end has not come.
+    while piece := pieces.get():
+        if isinstance(piece, OSError):
+            raise file_error("read", STREAM, piece)
+        first, newline, others = piece.partition(b"\n")
+        begun.append(first + newline)
+        if newline:
+            yield b"".join(begun)
+            *lines, last = others.split(b"\n")
+            for line in lines:
+                yield line + b"\n"
+            begun = [last] if last else []
+    if begun:
+        yield b"".join(begun)
 
 
 def write_output(pieces: Iterable[bytes], path: str | None, is_private: bool = False) -> None:

@@ -21,7 +21,7 @@ from .command import (
     named_source,
     repository_source,
 )
-from .output import STREAM, open_input, write_output
+from .output import STREAM, open_input, read_ahead, write_output
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -97,7 +97,9 @@ class ImportCommand(Command):
         with _Target(options, options.repo) as target:
             place = StorePlace.from_config(target.config)
             if file == STREAM:
-                new = import_lines(sys.stdin.buffer, "standard input", target.source, place)
+                new = import_lines(
+                    read_ahead(sys.stdin.buffer), "standard input", target.source, place
+                )
             else:
                 with open_input(file) as stream:
                     new = import_lines(stream, file, target.source, place)
