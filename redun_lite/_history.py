@@ -182,7 +182,6 @@ EXECUTION_BY_ID = SELECT_EXECUTION + "WHERE id = ?"
 EXECUTIONS_BY_PREFIX = SELECT_EXECUTION + "WHERE uuid BETWEEN ? AND ? || 'g' LIMIT ?"
 COUNT_EXECUTIONS = "SELECT count(*) FROM execution WHERE {parent_job_id} IS NULL"
 PARTS = "SELECT id, parent_job_id FROM execution WHERE parent_job_id IS NOT NULL ORDER BY id"
-PARTS_OF_JOB = "SELECT id FROM execution WHERE parent_job_id = ? ORDER BY id"
 
 SELECT_JOB = """
 SELECT job.id, job.parent_id, job.task_id, task.fullname, job.call_id, job.status, job.started,
